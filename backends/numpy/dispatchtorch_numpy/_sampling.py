@@ -1,0 +1,351 @@
+"""The arithmetic of the samplers: uniforms in, variates out.
+
+Vectorised transforms where every variate costs the same number of uniforms, scalar
+loops over a source of uniforms where it doesn't (rejection samplers). Where PyTorch's
+compiled kernels fuse a multiply and an add, so does :func:`affine`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+__all__ = [
+    "affine",
+    "binomial",
+    "box_muller_16",
+    "box_muller_pairs",
+    "gamma",
+    "inside_out_shuffle",
+    "modulo",
+    "poisson",
+    "swap_shuffle",
+]
+
+Uniform = Callable[[], float]
+
+_SPLIT = 2.0**27 + 1
+# beyond this the splitting product overflows; a fused result is then not attempted
+_SPLIT_MAX = 2.0**990
+_INT64_MIN = -(2**63)
+
+
+def affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    """`x * scale + shift` in float64, rounded once as a fused multiply-add does.
+
+    Float32 and integer `x` of at most 29 significant bits need no more than float64;
+    float64 goes through error-free products and sums (Dekker, Knuth).
+    """
+    if x.dtype != np.float64:
+        out = np.multiply(x, scale, dtype=np.float64)
+        out += shift
+        return out
+    product = x * scale
+    if shift == 0.0 or not abs(scale) < _SPLIT_MAX:
+        return product + shift
+    if scale == 1.0:
+        return product + shift
+    scale_high = _SPLIT * scale
+    scale_high -= scale_high - scale
+    scale_low = scale - scale_high
+    high = _SPLIT * x
+    high -= high - x
+    low = x - high
+    error = high * scale_high - product
+    error += high * scale_low
+    error += low * scale_high
+    error += low * scale_low
+    total = product + shift
+    part = total - product
+    error += (product - (total - part)) + (shift - part)
+    return total + error
+
+
+def modulo(words: np.ndarray, divisor: int) -> np.ndarray:
+    """`words % divisor`, in place; NumPy vectorises the division, not the remainder."""
+    by = words.dtype.type(divisor)
+    quotient = words // by
+    quotient *= by
+    words -= quotient
+    return words
+
+
+# -------------------------------------------------------------------- normal variates
+
+
+def box_muller_16(u: np.ndarray) -> np.ndarray:
+    """Normals from uniforms in blocks of 16, in `u`'s dtype (float32 or float64).
+
+    In a block the first 8 uniforms give radii, the last 8 angles; the cosines come
+    out first. Halves of blocks are moved as opaque items: that is one memory move.
+    """
+    half = np.dtype(f"V{8 * u.itemsize}")
+    halves = u.view(half).reshape(-1, 2)
+    radius = np.ascontiguousarray(halves[:, 0]).view(u.dtype)
+    angle = np.ascontiguousarray(halves[:, 1]).view(u.dtype)
+    np.subtract(1.0, radius, out=radius)
+    np.log(radius, out=radius)
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    angle *= 2.0 * math.pi
+    cosine = np.cos(angle)
+    cosine *= radius
+    sine = np.sin(angle, out=angle)
+    sine *= radius
+    out = np.empty_like(u)
+    halves = out.view(half).reshape(-1, 2)
+    halves[:, 0] = cosine.view(half)
+    halves[:, 1] = sine.view(half)
+    return out
+
+
+def box_muller_pairs(u: np.ndarray) -> np.ndarray:
+    """Normals from float64 uniforms two by two: (angle, radius) to (cosine, sine)."""
+    if u.size <= 16:  # the C library's functions, bit for bit PyTorch's
+        out: list[float] = []
+        values = u.tolist()
+        for at in range(0, u.size, 2):
+            out += _pair(values[at], values[at + 1])
+        return np.array(out)
+    angle = u[::2] * (2.0 * math.pi)
+    radius = np.sqrt(-2.0 * np.log1p(-u[1::2]))
+    pairs = np.empty_like(u)
+    np.multiply(radius, np.cos(angle), out=pairs[::2])
+    np.multiply(radius, np.sin(angle), out=pairs[1::2])
+    # the one pair whose half may go into the generator's state
+    pairs[-2:] = _pair(float(u[-2]), float(u[-1]))
+    return pairs
+
+
+def _pair(a: float, b: float) -> tuple[float, float]:
+    radius = math.sqrt(-2.0 * math.log1p(-b))
+    angle = 2.0 * math.pi * a
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+# ------------------------------------------------------------------------ permutations
+
+
+def swap_shuffle(words: np.ndarray) -> np.ndarray:
+    """The Fisher-Yates shuffle of `len(words) + 1` items, step i drawing word i.
+
+    Step i swaps items i and i + words[i] % (n - i). Short ones loop. Long ones are
+    solved at once: item i ends as what its partner place held before step i. A place
+    holds its own number until a step k picks it; from then on what place k held
+    before step k, which makes a forest of pointers k -> last step that picked k.
+    """
+    steps = len(words)
+    n = steps + 1
+    if n < 400:
+        out = list(range(n))
+        for i, word in enumerate(words.tolist()):
+            j = i + word % (n - i)
+            out[i], out[j] = out[j], out[i]
+        return np.array(out, np.int64)
+    place = np.arange(steps)
+    partner = words % np.arange(n, 1, -1, dtype=np.uint32) + place
+    source = np.arange(n)
+    moved = partner > place
+    source[partner[moved]] = place[moved]  # the last step that picked a place wins
+    while True:
+        further = source[source]
+        if np.array_equal(further, source):
+            break
+        source = further
+    # Steps sorted by (partner, step): the one before is the last to pick that place.
+    keys = np.sort((partner.astype(np.uint64) << np.uint64(32)) | place.astype("u8"))
+    picked = (keys >> np.uint64(32)).astype(np.int64)
+    step = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    held = picked.copy()
+    again = np.flatnonzero(picked[1:] == picked[:-1])
+    held[again + 1] = source[step[again]]
+    out_array = np.empty(n, np.int64)
+    out_array[step] = held
+    out_array[-1] = source[-1]
+    return out_array
+
+
+def inside_out_shuffle(out: np.ndarray, chunks: Iterable[np.ndarray]) -> None:
+    """The inside-out shuffle into int64 `out`, step i drawing 64-bit word i."""
+    items = memoryview(out)
+    i = 0
+    for words in chunks:
+        for word in words.tolist():
+            j = word % (i + 1)
+            items[i] = items[j]
+            items[j] = i
+            i += 1
+
+
+# ------------------------------------------------------------------ rejection samplers
+
+
+def _floor(x: float) -> int:
+    """The floor as a 64-bit integer, with C's answer where it doesn't fit."""
+    return math.floor(x) if abs(x) < 2.0**63 else _INT64_MIN
+
+
+def poisson(rate: float, uniform: Uniform) -> float:
+    """One Poisson variate: products below a rate of 10, else Hörmann's PTRS (1993)."""
+    if rate == 0.0:
+        return 0
+    if rate < 10.0:
+        floor = math.exp(-rate)
+        product = uniform()
+        k = 0
+        while product > floor:
+            k += 1
+            product *= uniform()
+        return k
+    root, log_rate = math.sqrt(rate), math.log(rate)
+    b = 0.931 + 2.53 * root
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    v_r = 0.9277 - 3.6224 / (b - 2.0)
+    while True:
+        u = uniform() - 0.5
+        v = uniform()
+        us = 0.5 - abs(u)
+        if us == 0.0:  # an infinite candidate, never accepted
+            continue
+        k = _floor((2.0 * a / us + b) * u + rate + 0.43)
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        density = k * log_rate - rate - math.lgamma(k + 1)
+        if v == 0.0 or (
+            math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b)
+            <= density
+        ):
+            return k
+
+
+def _stirling_tail(k: float) -> float:
+    """log k! less Stirling's approximation of it."""
+    if k <= 9.0 and k == int(k):
+        return _TAILS[int(k)]
+    square = (k + 1.0) * (k + 1.0)
+    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1.0)
+
+
+_TAILS = tuple(
+    math.lgamma(k + 1.0)
+    - (k + 0.5) * math.log(k + 1.0)
+    + (k + 1.0)
+    - 0.5 * math.log(2.0 * math.pi)
+    for k in range(10)
+)
+
+
+def binomial(count: float, prob: float, uniform: Uniform) -> float:
+    """One binomial variate: geometric gaps for a mean below 10, else Hörmann's BTRS."""
+    if math.isnan(count) or math.isnan(prob):
+        return math.nan
+    if count <= 0.0 or prob <= 0.0:
+        return 0.0
+    if prob >= 1.0:
+        return count
+    if prob > 0.5:
+        return count - _binomial_lower(count, 1.0 - prob, uniform)
+    return _binomial_lower(count, prob, uniform)
+
+
+def _binomial_lower(count: float, prob: float, uniform: Uniform) -> float:
+    """:func:`binomial` for 0 < prob <= 0.5."""
+    if count * prob < 10.0:
+        log_miss = math.log1p(-prob)
+        trials = hits = 0
+        while True:
+            u = uniform()
+            if u == 0.0:
+                return hits
+            trials += math.ceil(math.log(u) / log_miss)
+            if trials > count:
+                return hits
+            hits += 1
+    deviation = math.sqrt(count * prob * (1.0 - prob))
+    b = 1.15 + 2.53 * deviation
+    a = -0.0873 + 0.0248 * b + 0.01 * prob
+    c = count * prob + 0.5
+    v_r = 0.92 - 4.2 / b
+    odds = prob / (1.0 - prob)
+    alpha = (2.83 + 5.1 / b) * deviation
+    m = math.floor((count + 1.0) * prob)
+    while True:
+        u = uniform() - 0.5
+        v = uniform()
+        us = 0.5 - abs(u)
+        if us == 0.0:
+            continue
+        k = math.floor((2.0 * a / us + b) * u + c)
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0 or k > count:
+            continue
+        rest, m_rest = count - k, count - m
+        bound = (
+            (m + 0.5) * math.log((m + 1.0) / (odds * (m_rest + 1.0)))
+            + (count + 1.0) * math.log((m_rest + 1.0) / (rest + 1.0))
+            + (k + 0.5) * math.log(odds * (rest + 1.0) / (k + 1.0))
+            + _stirling_tail(m)
+            + _stirling_tail(m_rest)
+            - _stirling_tail(k)
+            - _stirling_tail(rest)
+        )
+        if v == 0.0 or math.log(v * alpha / (a / (us * us) + b)) <= bound:
+            return k
+
+
+def gamma(
+    concentration: np.ndarray, uniform: Uniform, spare: float | None
+) -> tuple[list[float], float | None]:
+    """Standard gamma variates (Marsaglia and Tsang 2000) and the normal left over.
+
+    The constants are worked out in `concentration`'s own dtype, the rest in float64.
+    """
+    one = concentration.dtype.type(1)
+    small = concentration < one
+    with np.errstate(all="ignore"):
+        power = (one / concentration).tolist()
+        third = concentration.dtype.type(np.float32(1) / np.float32(3))
+        shape = np.where(small, concentration + one, concentration) - third
+        shape = shape.astype(np.float64)
+        slope = (1.0 / np.sqrt(9.0 * shape)).tolist()
+    out: list[float] = []
+    for alpha, less, inverse, d, c in zip(
+        concentration.tolist(), small.tolist(), power, shape.tolist(), slope
+    ):
+        scale = 1.0
+        if less:
+            if alpha == 0.0:
+                out.append(0.0)
+                continue
+            scale = _power(1.0 - uniform(), inverse)
+        while True:
+            y = 0.0
+            while y <= 0.0:
+                if spare is None:
+                    angle = uniform()
+                    x, spare = _pair(angle, uniform())
+                else:
+                    x, spare = spare, None
+                y = 1.0 + c * x
+            v = y * y * y
+            u = 1.0 - uniform()
+            square = x * x
+            if u < 1.0 - 0.0331 * square * square:
+                break
+            if math.log(u) < 0.5 * square + d * (1.0 - v + math.log(v)):
+                break
+        out.append(scale * d * v)
+    return out, spare
+
+
+def _power(x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return math.inf

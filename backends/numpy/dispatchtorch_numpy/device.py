@@ -1,0 +1,134 @@
+"""The NumPy backend: memory, layout, and the kernels of all families."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+import numpy as np
+
+from dispatchtorch import dtypes
+from dispatchtorch.backend import Backend
+from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction
+
+__all__ = ["NumpyBackend", "XpBackend"]
+
+_FROM_HOST = dtypes._BY_HOST
+from_host_dtype = dtypes.from_host_dtype
+
+
+class XpBackend(Backend):
+    """What devices on NumPy-like array libraries share.
+
+    A subclass sets ``xp`` (the array module) and ``array_type``, and moves memory.
+    """
+
+    xp: Any = None
+    checks_broadcast = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        for family in (pointwise, reduction, indexing, linalg, nn):
+            for name, (function, out) in family.kernels_for(self.xp).items():
+                self.add_kernel(name, function, out=out)
+
+    def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> Any:
+        return self.xp.empty(shape, dtype.host)
+
+    def cast(self, array: Any, dtype: dtypes.dtype) -> Any:
+        return pointwise.astype(self.xp, array, dtype.host)
+
+    def strides(self, array: Any) -> tuple[int, ...]:
+        size = array.itemsize
+        return tuple([s // size for s in array.strides])
+
+    def dtype(self, array: Any) -> dtypes.dtype:
+        found = _FROM_HOST.get(array.dtype)
+        return found if found is not None else from_host_dtype(array.dtype)
+
+    def coerce(self, value: Any, dtype: dtypes.dtype | None) -> Any:
+        if isinstance(value, np.generic):
+            return self.xp.asarray(value)
+        return super().coerce(value, dtype)
+
+
+class NumpyBackend(XpBackend):
+    """``cpu``: host arrays are native arrays."""
+
+    device_type = "cpu"
+    array_type = np.ndarray
+    is_host = True
+    xp = np
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = f"NumPy {np.__version__}"
+        self.guard = _quiet()
+        self._generator: Any = None
+
+    def from_host(self, array: np.ndarray[Any, Any], index: int) -> Any:
+        return array
+
+    def to_host(self, array: Any) -> np.ndarray[Any, Any]:
+        return array  # type: ignore[no-any-return]
+
+    def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> Any:
+        return np.empty(shape, dtype.host)
+
+    def data_ptr(self, array: Any) -> int:
+        return int(array.__array_interface__["data"][0]) if array.size else 0
+
+    def offset(self, array: Any) -> int:
+        root = self.root_array(array)
+        if root is array:
+            return 0
+        distance = _address(array) - _address(root)
+        return distance // array.itemsize
+
+    @staticmethod
+    def root_array(array: Any) -> Any:
+        """The array that owns (or was handed) the memory that ``array`` views."""
+        base = array.base
+        while type(base) is np.ndarray:
+            array = base
+            base = array.base
+        return array
+
+    def root(self, array: Any) -> Any:
+        root = self.root_array(array)
+        # Roots are contiguous in some order; flat in memory order, in `array`'s dtype.
+        flat = np.lib.stride_tricks.as_strided(
+            root, (root.size,), (root.itemsize,)
+        )
+        return flat.view(array.dtype) if flat.dtype != array.dtype else flat
+
+    def device_name(self, index: int) -> str:
+        import platform
+
+        return platform.processor() or platform.machine()
+
+    def generator(self, index: int) -> Any:
+        if self._generator is None:
+            from dispatchtorch_numpy.random import CPUGenerator
+
+            self._generator = CPUGenerator()
+        return self._generator
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _quiet() -> tuple[Any, Any] | None:
+    """NumPy's context variable of floating-point errors, and its value for silence.
+
+    Setting the variable itself is six times as cheap as ``with np.errstate(…)``. It is
+    found by looking which variable ``errstate`` changes, so nothing private is named.
+    """
+    before = dict(contextvars.copy_context().items())
+    with np.errstate(all="ignore"):
+        after = contextvars.copy_context()
+        for variable, value in after.items():
+            if before.get(variable) is not value:
+                return variable, value
+    return None

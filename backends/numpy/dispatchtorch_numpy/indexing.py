@@ -1,0 +1,213 @@
+"""Memory and indexing kernels: views, copies, gather, scatter, fancy indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["kernels_for"]
+
+Kernels = dict[str, tuple[Callable[..., Any], bool]]
+
+
+def kernels_for(xp: Any) -> Kernels:
+    """The indexing kernels of an array module."""
+    kernels: Kernels = {}
+    strided = xp.lib.stride_tricks.as_strided
+
+    def kernel(name: str) -> Callable[..., Any]:
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            kernels[name] = (function, False)
+            return function
+
+        return add
+
+    # Memory.
+
+    @kernel("as_strided")
+    def as_strided(x: Any, shape: Any, strides: Any, offset: int) -> Any:
+        size = x.itemsize
+        root = x
+        while type(root.base) is xp.ndarray:
+            root = root.base
+        steps = tuple([s * size for s in strides])
+        if xp is np:
+            return np.ndarray(shape, x.dtype, _buffer(root), offset * size, steps)
+        flat = strided(root, (root.size,), (size,))
+        return strided(flat[offset:], shape, steps)
+
+    @kernel("copy_")
+    def copy_(target: Any, source: Any) -> None:
+        if target.dtype != source.dtype:
+            source = cast_for_copy(source, target.dtype)
+        target[...] = source
+
+    # Views that NumPy makes faster than by strides.
+
+    @kernel("view")
+    def view(x: Any, size: Any) -> Any:
+        if not x.flags.c_contiguous:
+            return NotImplemented
+        return x.reshape(size)
+
+    @kernel("transpose")
+    def transpose(x: Any, dim0: int, dim1: int) -> Any:
+        return x.swapaxes(dim0, dim1)
+
+    @kernel("t")
+    def t(x: Any) -> Any:
+        return x.T if x.ndim <= 2 else NotImplemented
+
+    @kernel("select.int")
+    def select(x: Any, dim: int, index: int) -> Any:
+        if dim == 0:
+            return x[index, ...]
+        return x[(slice(None),) * dim + (index, ...)] if dim > 0 else NotImplemented
+
+    @kernel("permute")
+    def permute(x: Any, dims: Any) -> Any:
+        return x.transpose(dims)
+
+    @kernel("slice.Tensor")
+    def slice_(x: Any, dim: int, start: Any, end: Any, step: int) -> Any:
+        if step <= 0 or not x.size:
+            return NotImplemented
+        if dim == 0:
+            return x[start:end:step]
+        return x[(slice(None),) * dim + (slice(start, end, step),)] \
+            if dim > 0 else NotImplemented
+
+    # Indexing.
+
+    @kernel("gather")
+    def gather(x: Any, dim: int, index: Any) -> Any:
+        _check_range(xp, index, x.shape[dim] if x.ndim else 1, dim)
+        if x.ndim and index.shape[:dim] + index.shape[dim + 1:] != \
+                x.shape[:dim] + x.shape[dim + 1:]:
+            x = x[tuple(slice(None) if d == dim else slice(0, n)
+                        for d, n in enumerate(index.shape))]
+        return xp.take_along_axis(x, index, dim)
+
+    def places(index: Any, dim: int) -> Any:
+        grid = [
+            xp.arange(n).reshape((-1,) + (1,) * (index.ndim - 1 - d))
+            for d, n in enumerate(index.shape)
+        ]
+        grid[dim] = index
+        return tuple(grid)
+
+    @kernel("scatter_add")
+    def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
+        made = x.copy()
+        if not index.size:
+            return made
+        if not x.ndim:
+            made += src.reshape(-1)[: index.size].sum(dtype=x.dtype)
+            return made
+        _check_range(xp, index, x.shape[dim], dim)
+        src = src[tuple(slice(0, n) for n in index.shape)]
+        _add_at(xp, made, places(index, dim), src)
+        return made
+
+    @kernel("scatter.src")
+    def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
+        made = x.copy()
+        if not index.size:
+            return made
+        if not x.ndim:
+            made[...] = src.reshape(-1)[-1]
+            return made
+        _check_range(xp, index, x.shape[dim], dim)
+        made[places(index, dim)] = src[tuple(slice(0, n) for n in index.shape)]
+        return made
+
+    def key_of(x: Any, indices: Any) -> Any:
+        for d, each in enumerate(indices):
+            if each is not None:
+                _check_index(xp, each, x.shape[d], d)
+        return tuple(slice(None) if each is None else each for each in indices)
+
+    @kernel("index.Tensor")
+    def index(x: Any, indices: Any) -> Any:
+        made = x[key_of(x, indices)]
+        return made if made.flags.c_contiguous else xp.ascontiguousarray(made)
+
+    @kernel("index_put")
+    def index_put(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
+        made = x.copy()
+        key = key_of(x, indices)
+        if accumulate:
+            _add_at(xp, made, key, values)
+        else:
+            try:
+                made[key] = values
+            except ValueError:
+                raise RuntimeError(
+                    f"shape mismatch: value tensor of shape {list(values.shape)} cannot "
+                    "be broadcast to indexing result of shape "
+                    f"{list(made[key].shape)}"
+                ) from None
+        return made
+
+    @kernel("nonzero_")
+    def nonzero(x: Any) -> Any:
+        return xp.stack(xp.nonzero(x), axis=1) if x.ndim else NotImplemented
+
+    @kernel("cat")
+    def cat(arrays: Any, dim: int) -> Any:
+        return xp.concatenate(arrays, dim)
+
+    @kernel("index_select")
+    def index_select(x: Any, dim: int, index: Any) -> Any:
+        if not x.ndim:
+            return NotImplemented
+        _check_range(xp, index, x.shape[dim], dim)
+        return xp.take(x, index.reshape(-1), dim)
+
+    @kernel("flip")
+    def flip(x: Any, dims: Any) -> Any:
+        return xp.ascontiguousarray(xp.flip(x, dims)) if x.ndim else x.copy()
+
+    return kernels
+
+
+def _buffer(root: Any) -> Any:
+    """The memory of a root array as an object that np.ndarray can be laid over."""
+    if not root.flags.c_contiguous:
+        root = root.T if root.flags.f_contiguous else root
+    # ml_dtypes' types have no buffer protocol.
+    return root.reshape(-1).view(np.uint8) if root.dtype.kind == "V" else root
+
+
+def cast_for_copy(source: Any, host: Any) -> Any:
+    from dispatchtorch_numpy.pointwise import astype
+
+    return astype(np, source, host)
+
+
+def _add_at(xp: Any, target: Any, key: Any, values: Any) -> None:
+    if target.dtype.kind == "V":
+        wide = target.astype(xp.float32)
+        xp.add.at(wide, key, values.astype(xp.float32))
+        target[...] = wide.astype(target.dtype)
+    else:
+        xp.add.at(target, key, values)
+
+
+def _check_range(xp: Any, index: Any, size: int, dim: int) -> None:
+    """Indices of gather and its kin may not be negative."""
+    if index.size and (index.min() < 0 or index.max() >= size):
+        bad = index[(index < 0) | (index >= size)].reshape(-1)[0]
+        raise RuntimeError(
+            f"index {int(bad)} is out of bounds for dimension {dim} with size {size}"
+        )
+
+
+def _check_index(xp: Any, index: Any, size: int, dim: int) -> None:
+    if index.size and (index.min() < -size or index.max() >= size):
+        bad = index[(index < -size) | (index >= size)].reshape(-1)[0]
+        raise IndexError(
+            f"index {int(bad)} is out of bounds for dimension {dim} with size {size}"
+        )

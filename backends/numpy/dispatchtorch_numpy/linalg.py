@@ -1,0 +1,27 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["kernels_for"]
+
+Kernels = dict[str, tuple[Callable[..., Any], bool]]
+
+
+def kernels_for(xp: Any) -> Kernels:
+    """The linear-algebra kernels of an array module."""
+    kernels: Kernels = {}
+    product = xp.matmul
+
+    def matmul(x: Any, y: Any) -> Any:
+        kind = x.dtype
+        if kind.itemsize == 2 and kind.kind in "fV":
+            # Half types accumulate in float32.
+            return product(x.astype("float32"), y.astype("float32")).astype(kind)
+        return product(x, y)
+
+    kernels["bmm"] = (matmul, False)
+    kernels["mm"] = (matmul, False)
+    return kernels

@@ -1,0 +1,423 @@
+"""Generates the callables of operators from their schemas.
+
+An entry function computes the keyset of its arguments, looks the kernel up and calls it
+with the arguments in the schema's order. It is compiled at its first use. Whatever an
+entry can't take (a wrong type, an object with ``__torch_function__``) goes to
+``operator.reject``, off the hot path.
+"""
+
+from __future__ import annotations
+
+import keyword
+from typing import TYPE_CHECKING, Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch import operator as _operator
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.schema import REQUIRED, Argument
+
+if TYPE_CHECKING:
+    from dispatchtorch.dispatch.operator import Kernel, Operator, Packet
+
+__all__ = ["compile_entry", "compile_function", "compile_packet"]
+
+_SCALAR_KEYS = dict(dtypes.PYTHON_SCALARS)
+
+
+def keys_of(value: Any) -> int:
+    """The keyset of one operand: a tensor's own, or the bit of a Python scalar's kind."""
+    found = _SCALAR_KEYS.get(type(value))
+    if found is not None:
+        return found
+    keys = getattr(value, "_keys", None)
+    if keys is not None:
+        return keys  # type: ignore[no-any-return]
+    for kind in (bool, int, float, complex):
+        if isinstance(value, kind):
+            return _SCALAR_KEYS[kind]
+    kind = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind is not None and getattr(value, "ndim", 1) == 0:  # a NumPy scalar
+        if kind in "biufc":
+            types = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
+            return _SCALAR_KEYS[types[kind]]
+    raise AttributeError("_keys")
+
+
+def keys_of_list(values: Any) -> int:
+    """The union of the keysets of a list of tensors (None items are skipped)."""
+    keys = 0
+    for value in values:
+        if value is not None:
+            keys |= value._keys
+    return keys
+
+
+device_keys: Any = None  # set by the backend registry: device argument -> keyset
+
+
+def compile_function(source: str, name: str, constants: dict[str, Any]) -> Kernel:
+    """Executes ``def name(...)`` with ``constants`` as closure variables."""
+    lines = "\n".join("    " + line for line in source.splitlines())
+    text = f"def make({', '.join(constants)}):\n{lines}\n    return {name}\n"
+    namespace: dict[str, Any] = {}
+    exec(compile(text, f"<generated {name}>", "exec"), state.__dict__, namespace)
+    made: Kernel = namespace["make"](**constants)
+    return made
+
+
+state.keys_of = keys_of  # type: ignore[attr-defined]
+state.keys_of_list = keys_of_list  # type: ignore[attr-defined]
+state.Tensor = state.Parameter = None  # type: ignore[attr-defined] # set above
+
+
+def parameter_names(op: Operator, form: str) -> list[str]:
+    """The Python parameter names: PyTorch's functions call ``self`` ``input``."""
+    rename = form == "function"
+    return [
+        "input" if rename and i == 0 and a.name == "self" else _identifier(a.name)
+        for i, a in enumerate(op.schema.arguments)
+    ]
+
+
+def _identifier(name: str) -> str:
+    return name + "_" if keyword.iskeyword(name) else name
+
+
+def varargs_index(op: Operator, form: str) -> int | None:
+    """The index of an ``int[]`` that may be given as separate ints (``x.view(2, 3)``)."""
+    positional = [a for a in op.schema.arguments if not a.kwonly]
+    start = 1 if form == "method" else 0
+    if len(positional) == start + 1:
+        only = positional[start]
+        if only.is_list and only.base == "int" and only.size is None:
+            return start
+    return None
+
+
+def _key_terms(arguments: list[Argument], names: list[str], factory: bool) -> list[str]:
+    terms = []
+    for argument, name in zip(arguments, names, strict=True):
+        if argument.base == "Tensor|Scalar":
+            terms.append(f"({name}._keys if type({name}) is Tensor else keys_of({name}))")
+        elif argument.base != "Tensor":
+            if factory and argument.base == "Device":
+                terms.append(f"device_keys({name})")
+        elif argument.is_list:
+            term = f"keys_of_list({name})"
+            terms.append(
+                f"({term} if {name} is not None else 0)" if argument.optional else term
+            )
+        elif argument.optional:
+            terms.append(f"({name}._keys if {name} is not None else 0)")
+        else:
+            terms.append(f"{name}._keys")
+    return terms
+
+
+def has_out(op: Operator, form: str) -> bool:
+    """Whether the function form takes ``out=``."""
+    return (
+        form in ("function", "overload")
+        and "out" in op.tags
+        or form in ("function", "overload")
+        and getattr(op.lift, "has_out", False)
+        and not op.tags & {"inplace", "view", "no_out"}
+    )
+
+
+def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
+    """The parameter list, the names in schema order, and the defaults as constants."""
+    names = parameter_names(op, form)
+    varargs = varargs_index(op, form)
+    parts: list[str] = []
+    constants: dict[str, Any] = {}
+    star = optional = False
+    for i, (argument, name) in enumerate(
+        zip(op.schema.arguments, names, strict=True)
+    ):
+        if i == varargs:
+            parts.append(f"*{name}")
+            star = True
+            continue
+        if argument.kwonly and not star:
+            parts.append("*")
+            star = True
+        if argument.default is REQUIRED and name in ("dim", "dims"):
+            # NumPy's `axis` may stand for it, so that it can't be required here.
+            constants["REQUIRED"] = REQUIRED
+            parts.append(f"{name}=REQUIRED")
+            optional = True
+        elif argument.default is REQUIRED:
+            parts.append(f"{name}=REQUIRED" if optional and not star else name)
+        elif isinstance(argument.default, (int, type(None), str)):
+            parts.append(f"{name}={argument.default!r}")
+        else:
+            constants[f"default_{name}"] = argument.default
+            parts.append(f"{name}=default_{name}")
+    if has_out(op, form):
+        parts += ["out=None"] if star else ["*", "out=None"]
+        star = True
+    if varargs is not None or any(n in ("dim", "keepdim", "dims") for n in names):
+        parts.append("**compat")
+    return ", ".join(parts), names, constants
+
+
+def compile_entry(op: Operator, form: str) -> Kernel:
+    """The callable of one operator: form "function", "method", "operator", "overload"."""
+    name = op.name
+    parameters, names, constants = signature(op, form)
+    varargs = varargs_index(op, form)
+    listed = ", ".join(names)
+    call = f"({listed},)" if names else "()"
+    lines = [f"def {name}({parameters}):"]
+    if "**compat" in parameters and varargs is None:
+        lines.append("    if compat:")
+        lines.append(f"        return renamed({name}, compat, {_as_dict(names, varargs)})")
+    if "REQUIRED" in constants:
+        first = next(n for n, p in zip(names, op.schema.arguments, strict=True)
+                     if p.default is REQUIRED and n in ("dim", "dims"))
+        lines.append(f"    if {first} is REQUIRED: missing({name}, {first!r})")
+        constants["missing"] = _missing
+    if varargs is not None:
+        only = names[varargs]
+        lines.append(f"    if len({only}) == 1 and type({only}[0]) is not int:")
+        lines.append(f"        {only} = {only}[0]")
+        lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r})")
+    if has_out(op, form):
+        lines.append("    if out is not None:")
+        lines.append(f"        return write_out(op, out, {call})")
+    terms = _key_terms(op.schema.arguments, names, "factory" in op.tags)
+    keys = " | ".join(terms) if terms else "device_keys(None)"
+    if form == "operator":
+        fail = "return NotImplemented"
+    else:
+        fail = f"return reject(op, {name}, {call})"
+    lines += [
+        "    try:",
+        f"        keys = {keys}",
+        "    except (AttributeError, TypeError):",
+        f"        {fail}",
+        "    if ACTIVE:",
+        "        keys = keys & tls.mask | tls.include",
+        f"    return table[keys]({listed})",
+    ]
+    table = op.new_table()
+    constants.update(
+        op=op,
+        table=table,
+        reject=_reject,
+        write_out=_write_out,
+        renamed=_renamed,
+        by_keyword=_by_keyword,
+        device_keys=_device_keys,
+    )
+    made = compile_function("\n".join(lines), name, constants)
+    table.form = made
+    made.__doc__ = op.__doc__ or op.text
+    made.__module__ = "dispatchtorch"
+    made.__qualname__ = f"Tensor.{name}" if form in ("method", "operator") else name
+    made.op = op  # type: ignore[attr-defined]
+    return made
+
+
+def _as_dict(names: list[str], varargs: int | None) -> str:
+    return "{" + ", ".join(f"{n!r}: {n}" for n in names) + "}"
+
+
+def _device_keys(device: Any) -> int:
+    keys: int = device_keys(device)
+    return keys
+
+
+def _reject(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
+    return _operator.reject(op, function, args)
+
+
+def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
+    return _operator.write_out(op, out, args)  # type: ignore[attr-defined]
+
+
+# NumPy's names for arguments, which PyTorch's parser takes too.
+_COMPAT = {"axis": "dim", "axes": "dim", "keepdims": "keepdim"}
+
+
+def _renamed(function: Kernel, compat: dict[str, Any], given: dict[str, Any]) -> Any:
+    for name in compat:
+        target = _COMPAT.get(name)
+        if target == "dim" and "dim" not in given and "dims" in given:
+            target = "dims"
+        if target not in given:
+            raise TypeError(
+                f"{function.__name__}() got an unexpected keyword argument '{name}'"
+            )
+        given[target] = compat[name]
+    return function(**{k: v for k, v in given.items() if v is not REQUIRED})
+
+
+def _missing(function: Kernel, name: str) -> None:
+    raise TypeError(
+        f'{function.__name__}() missing 1 required positional arguments: "{name}"'
+    )
+
+
+def _by_keyword(function: Kernel, compat: dict[str, Any], name: str) -> Any:
+    if len(compat) == 1 and name in compat:
+        return (compat[name],)
+    other = next(each for each in compat if each != name)
+    raise TypeError(
+        f"{function.__name__}() got an unexpected keyword argument '{other}'"
+    )
+
+
+def compile_packet(packet: Packet, form: str) -> Kernel:
+    """The callable of a name with several overloads: takes the first that fits."""
+    entries = [
+        (op, compile_entry(op, form), _Matcher(op, form)) for op in packet.overloads
+    ]
+    name = packet.name
+
+    def choose(*args: Any, **kwargs: Any) -> Any:
+        for _, entry, matches in entries:
+            if matches(args, kwargs):
+                return entry(*args, **kwargs)
+        return _operator.reject_packet(packet, form, args, kwargs)  # type: ignore[attr-defined]
+
+    first, first_entry, _ = entries[0]
+    resolve: Any = choose
+    if [a.base for a in first.schema.arguments if not a.kwonly] == ["Tensor"]:
+        resolve = _with_fast_path(first, first_entry, form, choose)
+
+    resolve.__name__ = name
+    resolve.__qualname__ = f"Tensor.{name}" if form == "method" else name
+    resolve.__module__ = "dispatchtorch"
+    resolve.__doc__ = next((op.__doc__ for op in packet.overloads if op.__doc__), None)
+    resolve.packet = packet  # type: ignore[attr-defined]
+    for _, entry, _ in entries:
+        for table in entry.op.tables:  # type: ignore[attr-defined]
+            if table.form is entry:
+                table.form = resolve
+    return resolve
+
+
+def _with_fast_path(op: Operator, entry: Kernel, form: str, choose: Kernel) -> Kernel:
+    """A resolver that calls the overload of one bare tensor without looking further."""
+    arguments = op.schema.arguments[1:]
+    constants: dict[str, Any] = {f"default_{a.name}": a.default for a in arguments}
+    rest = "".join(f", default_{a.name}" for a in arguments)
+    table = entry.op.new_table()  # type: ignore[attr-defined]
+    constants.update(choose=choose, table=table)
+    lines = [
+        f"def {op.name}(*args, **kwargs):",
+        "    if kwargs or len(args) != 1:",
+        "        return choose(*args, **kwargs)",
+        "    self, = args",
+        "    try:",
+        "        keys = self._keys",
+        "    except AttributeError:",
+        "        return choose(*args)",
+        "    if ACTIVE:",
+        "        keys = keys & tls.mask | tls.include",
+        f"    return table[keys](self{rest})",
+    ]
+    made = compile_function("\n".join(lines), op.name, constants)
+    table.form = made
+    return made
+
+
+class _Matcher:
+    """Whether arguments fit one overload, by count, names and coarse types."""
+
+    __slots__ = ("names", "op", "positional", "required", "takes_out", "varargs")
+
+    def __init__(self, op: Operator, form: str) -> None:
+        self.op = op
+        arguments = op.schema.arguments
+        listed = parameter_names(op, form)
+        self.names = dict(zip(listed, arguments, strict=True))
+        self.positional = [a for a in arguments if not a.kwonly]
+        self.required = [
+            n for n, a in self.names.items() if a.default is REQUIRED
+        ]
+        self.varargs = varargs_index(op, form)
+        self.takes_out = has_out(op, form)
+
+    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        varargs = self.varargs
+        given = dict.fromkeys(list(self.names)[: len(args)])
+        if varargs is not None and len(args) > varargs:
+            tail = args[varargs:]
+            if len(tail) > 1 or _fits_int(tail[0]):
+                if not all(_fits_int(each) for each in tail):
+                    return False
+                args = args[:varargs]
+        if len(args) > len(self.positional):
+            return False
+        for value, argument in zip(args, self.positional, strict=False):
+            if not fits(value, argument):
+                return False
+        for name, value in kwargs.items():
+            name = _COMPAT.get(name, name) if name not in self.names else name
+            if name == "out" and self.takes_out:
+                continue
+            argument_ = self.names.get(name)
+            if argument_ is None or name in given or not fits(value, argument_):
+                return False
+            given[name] = None
+        return all(name in given for name in self.required)
+
+
+def _fits_int(value: Any) -> bool:
+    if type(value) is int:
+        return True
+    if isinstance(value, (bool, float)):
+        return False
+    return hasattr(value, "__index__") and not (
+        hasattr(value, "_keys") and (value.ndim or value.is_floating_point())
+    )
+
+
+def fits(value: Any, argument: Argument) -> bool:
+    """Whether a value may be given for an argument (the parser's coarse check)."""
+    if value is None:
+        return argument.optional or argument.default is None
+    base = argument.base
+    if argument.is_list:
+        if base == "int":
+            if argument.size is not None and _fits_int(value):
+                return True
+            return isinstance(value, (list, tuple)) and all(map(_fits_int, value))
+        if base == "Tensor":
+            return isinstance(value, (list, tuple)) and all(
+                hasattr(v, "_keys") or (v is None and argument.optional_items)
+                for v in value
+            )
+        if argument.size is not None and fits_scalar(value, base):
+            return True
+        return isinstance(value, (list, tuple)) and all(
+            fits_scalar(v, base) for v in value
+        )
+    return fits_scalar(value, base)
+
+
+def fits_scalar(value: Any, base: str) -> bool:
+    if base == "Tensor":
+        return hasattr(value, "_keys") or hasattr(type(value), "__torch_function__")
+    if base == "Tensor|Scalar":
+        return hasattr(value, "_keys") or fits_scalar(value, "Scalar")
+    if base == "int":
+        return _fits_int(value)
+    if base == "bool":
+        return isinstance(value, bool)
+    if base in ("float", "Scalar"):
+        if hasattr(value, "_keys"):
+            return bool(value.ndim == 0 and not value.requires_grad)
+        try:
+            keys_of(value)
+        except AttributeError:
+            return False
+        return base == "Scalar" or not isinstance(value, complex)
+    if base == "str":
+        return isinstance(value, str)
+    if base == "ScalarType":
+        return isinstance(value, (dtypes.dtype, type))
+    return not hasattr(value, "_keys") and not isinstance(value, (int, float))

@@ -1,0 +1,80 @@
+"""Thread-local state of dispatch: which layers are masked out or switched on.
+
+Generated entry functions run with this module as their globals. ``ACTIVE`` counts the
+threads whose state isn't the default; while it is 0, a call doesn't look at thread-local
+storage at all.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE_MODE, VIEW
+
+__all__ = ["ACTIVE", "exclude", "restore", "tls", "update"]
+
+
+class _ThreadState(threading.local):
+    mask = -1
+    include = 0
+    active = False
+    devices: tuple[Any, ...] = ()  # `with torch.device(...)` blocks
+    function_modes: tuple[Any, ...] = ()
+    dispatch_modes: tuple[Any, ...] = ()
+    saved_tensor_hooks: tuple[Any, ...] = ()
+
+
+tls = _ThreadState()
+ACTIVE = 0
+_lock = threading.Lock()
+
+
+def update(mask: int, include: int) -> tuple[int, int]:
+    """Sets this thread's masks; returns the ones before, for ``restore``."""
+    global ACTIVE
+    before = (tls.mask, tls.include)
+    tls.mask = mask
+    tls.include = include
+    active = mask != -1 or include != 0
+    if active is not tls.active:
+        tls.active = active
+        with _lock:
+            ACTIVE += 1 if active else -1
+    return before
+
+
+def restore(before: tuple[int, int]) -> None:
+    update(before[0], before[1])
+
+
+class exclude:  # noqa: N801 - used as `with exclude(keys):`
+    """A block in which the layers of ``keys`` are masked out for this thread."""
+
+    __slots__ = ("before", "keys")
+
+    def __init__(self, keys: int) -> None:
+        self.keys = keys
+
+    def __enter__(self) -> None:
+        self.before = update(tls.mask & ~self.keys, tls.include)
+
+    def __exit__(self, *exc_info: object) -> None:
+        update(*self.before)
+
+
+def grad_enabled() -> bool:
+    return bool(tls.mask & AUTOGRAD)
+
+
+def set_grad_enabled(enabled: bool) -> bool:
+    """Masks autograd in or out for this thread; returns what was set before."""
+    before = bool(tls.mask & AUTOGRAD)
+    if before is not enabled:
+        # A view's history matters only where history is recorded.
+        update(tls.mask ^ (AUTOGRAD | VIEW), tls.include)
+    return before
+
+
+def inference_enabled() -> bool:
+    return bool(tls.include & INFERENCE_MODE)

@@ -1,0 +1,9 @@
+"""Imports every family, which declares its operators."""
+
+from __future__ import annotations
+
+import dispatchtorch.device_layer
+import dispatchtorch.autograd.layer
+from dispatchtorch.ops import copy, creation, indexing, linalg, pointwise, reduction, view
+
+__all__ = ["copy", "creation", "indexing", "linalg", "pointwise", "reduction", "view"]

@@ -1,0 +1,330 @@
+"""Copies: between tensors, dtypes, devices and memory orders; and filling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dispatchtorch.backend import Backend, Kernel, resolve_device
+from dispatchtorch.device import device as Device
+from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.operator import Operator, operator, primitive
+from dispatchtorch.dtypes import DTYPE_MASK, dtype
+from dispatchtorch.lift import Lift
+from dispatchtorch.ops._common import contiguous_strides, torch
+from dispatchtorch.ops.creation import (
+    as_dtype,
+    torch_memory_format_strides,
+)
+from dispatchtorch.tensor import Tensor, bare, new_tensor
+
+
+class _Copy(Lift):
+    """``copy_``: broadcasts, casts, and crosses between devices."""
+
+    has_out = False
+
+    def bind(
+        self,
+        op: Operator,
+        keys: int,
+        backend: Backend,
+        kernel: Kernel,
+        declined: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        write = kernel.function
+        shape_of = backend.shape
+
+        def copy(self: Tensor, src: Tensor, non_blocking: bool) -> Tensor:
+            target, source = self._data, src._data
+            other = src._backend
+            if other is not backend or (
+                other.index(source) != backend.index(target)
+            ):
+                source = backend.from_host(
+                    other.to_host(source), backend.index(target)
+                )
+            shape = shape_of(target)
+            if shape_of(source) != shape:
+                source = expanded(backend, source, shape)
+            token = enter(quiet) if enter is not None else None
+            try:
+                write(target, source)
+            finally:
+                if leave is not None:
+                    leave(token)
+            return self
+
+        enter = leave = quiet = None
+        if backend.guard is not None:
+            variable, quiet = backend.guard
+            enter, leave = variable.set, variable.reset
+        return copy
+
+
+def expanded(backend: Backend, source: Any, shape: tuple[int, ...]) -> Any:
+    """A native array broadcast to a shape, by strides of 0."""
+    from dispatchtorch.device_layer import native_kernel
+
+    own, strides = backend.shape(source), backend.strides(source)
+    lead = len(shape) - len(own)
+    if lead < 0 and all(n == 1 for n in own[:-lead]):
+        own, strides, lead = own[-lead:], strides[-lead:], 0
+    fits = lead >= 0 and all(
+        a in (1, b) for a, b in zip(own, shape[lead:], strict=True)
+    )
+    if not fits:
+        for i, (a, b) in enumerate(zip(own, shape[lead:], strict=False)):
+            if a not in (1, b):
+                raise RuntimeError(
+                    f"The size of tensor a ({b}) must match the size of tensor b ({a}) "
+                    f"at non-singleton dimension {i + lead}"
+                )
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape "
+            f"{list(own)}"
+        )
+    wanted = (0,) * lead + tuple(
+        0 if a != b else s
+        for a, b, s in zip(own, shape[lead:], strides, strict=True)
+    )
+    return native_kernel("as_strided", backend)(
+        source, shape, wanted, backend.offset(source)
+    )
+
+
+copy_ = primitive(
+    "copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)",
+    lift=_Copy(),
+    tags="inplace mixed_devices no_fallback",
+    variants="method",
+)
+derive(
+    copy_,
+    name_="CopyBackwards",
+    self=lambda grad: grad.new_zeros(grad._shape),
+    src=lambda grad, src: grad.to(src.device) if src.device != grad.device else grad,
+)
+
+
+@operator("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor")
+def clone(self, *, memory_format):
+    """A copy with its own memory; dims keep their order in memory by default."""
+    made = torch.empty_like(self, memory_format=memory_format)
+    return made.copy_(self)
+
+
+derive(clone, self=lambda grad: grad)
+
+
+@operator("fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)", tags="inplace")
+def fill_(self, value):
+    """Writes one number to all elements."""
+    backend = self._backend
+    native = backend.scalar(value, self.dtype, backend.index(self._data))
+    keys = backend.key | self._keys & DTYPE_MASK
+    return _write(self, new_tensor(native, keys))
+
+
+@operator("fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)", tags="inplace")
+def fill_tensor_(self, value):
+    """Writes a 0-d tensor's number to all elements."""
+    if value.ndim:
+        raise RuntimeError(
+            "fill_ only supports 0-dimension value tensor but got tensor with "
+            f"{value.ndim} dimensions."
+        )
+    return _write(self, value)
+
+
+def _write(target: Tensor, source: Tensor) -> Tensor:
+    """``copy_`` below the bookkeeping, which the caller's operator does."""
+    bare(target).copy_(source)
+    return target
+
+
+derive(fill_, self=lambda grad: grad.new_zeros(grad._shape))
+derive(
+    fill_tensor_,
+    name_="FillBackward1",
+    self=lambda grad: grad.new_zeros(grad._shape),
+    value=lambda grad: grad.sum(),
+)
+
+
+@operator("zero_(Tensor(a!) self) -> Tensor(a!)", tags="inplace")
+def zero_(self):
+    """Writes zeros."""
+    backend = self._backend
+    native = backend.scalar(0, self.dtype, backend.index(self._data))
+    return _write(self, new_tensor(native, backend.key | self._keys & DTYPE_MASK))
+
+
+derive(zero_, self=lambda grad: grad.new_zeros(grad._shape))
+
+
+@operator(
+    "_to_copy(Tensor self, *, ScalarType? dtype=None, Device? device=None, "
+    "bool non_blocking=False, MemoryFormat? memory_format=None) -> Tensor",
+    variants="function",
+)
+def _to_copy(self, *, dtype, device, non_blocking, memory_format):
+    """A copy in another dtype or on another device."""
+    made = torch.empty_like(
+        self, dtype=dtype, device=device, memory_format=memory_format
+    )
+    return made.copy_(self, non_blocking)
+
+
+derive(
+    _to_copy,
+    name_="ToCopyBackward0",
+    self=lambda grad, self: grad.to(self.device, self.dtype),
+)
+
+
+def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """(device, dtype, non_blocking, copy, memory_format) of ``Tensor.to``'s arguments."""
+    device = kwargs.pop("device", None)
+    wanted = kwargs.pop("dtype", None)
+    other = kwargs.pop("other", None)
+    non_blocking = kwargs.pop("non_blocking", False)
+    copy = kwargs.pop("copy", False)
+    memory_format = kwargs.pop("memory_format", None)
+    if kwargs:
+        name = next(iter(kwargs))
+        raise TypeError(f"to() received an invalid combination of arguments - got "
+                        f"unexpected keyword argument '{name}'")
+    rest = list(args)
+    if rest:
+        first = rest[0]
+        if isinstance(first, Tensor):
+            other = rest.pop(0)
+        elif isinstance(first, dtype) or first in (float, int, bool, complex):
+            wanted = rest.pop(0)
+        elif isinstance(first, (str, Device, int)) or first is None:
+            device = rest.pop(0)
+            if rest and (isinstance(rest[0], dtype) or rest[0] is None):
+                wanted = rest.pop(0)
+        else:
+            raise TypeError(
+                "to() received an invalid combination of arguments - got "
+                f"({type(first).__name__}), but expected one of:\n"
+                " * (torch.device device = None, torch.dtype dtype = None, bool "
+                "non_blocking = False, bool copy = False, *, torch.memory_format "
+                "memory_format = None)\n"
+                " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, "
+                "torch.memory_format memory_format = None)\n"
+                " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, "
+                "torch.memory_format memory_format = None)\n"
+            )
+    if rest:
+        non_blocking = rest.pop(0)
+    if rest:
+        copy = rest.pop(0)
+    if other is not None:
+        device, wanted = other.device, other.dtype
+    return device, wanted, non_blocking, copy, memory_format
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor on another device or in another dtype; itself where it is so already.
+
+    Follows https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to.html.
+    """
+    device, wanted, non_blocking, copy, memory_format = parse_to(args, kwargs)
+    if wanted is not None:
+        wanted = as_dtype(wanted)
+        if wanted is self.dtype:
+            wanted = None
+    if device is not None:
+        backend, index = resolve_device(device)
+        mine = self._backend
+        if backend is mine and index == mine.index(self._data):
+            device = None
+        elif not backend.is_available():
+            raise unavailable(backend)
+        else:
+            device = Device(backend.device_type, None if backend.is_host else index)
+    if device is None and wanted is None and not copy:
+        if memory_format is None or self.is_contiguous(memory_format=memory_format):
+            return self
+    return torch._to_copy(  # type: ignore[no-any-return]
+        self,
+        dtype=wanted,
+        device=device,
+        non_blocking=non_blocking,
+        memory_format=memory_format,
+    )
+
+
+def unavailable(backend: Backend) -> RuntimeError:
+    reason = backend.unavailable_reason()
+    return RuntimeError(
+        f"device '{backend.device_type}' isn't available on this machine"
+        + (f": {reason}" if reason else "")
+    )
+
+
+@operator(
+    "contiguous(Tensor self, *, MemoryFormat memory_format=contiguous_format) -> Tensor",
+    variants="method",
+)
+def contiguous(self, *, memory_format):
+    """The tensor itself if its memory is in the order asked for, else a copy."""
+    if str(memory_format).endswith("preserve_format"):
+        raise RuntimeError(
+            "preserve memory format is unsupported by the contiguous operator"
+        )
+    if is_contiguous(self, memory_format):
+        return self
+    return self.clone(memory_format=_format(memory_format))
+
+
+def _format(memory_format: Any) -> Any:
+    from dispatchtorch.memory_format import contiguous_format
+
+    return contiguous_format if isinstance(memory_format, str) else memory_format
+
+
+def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
+    """Whether the elements lie in memory in the order of a memory format."""
+    shape = self._shape
+    strides = self._backend.strides(self._data)
+    expected = None
+    if memory_format is not None:
+        name = str(memory_format)
+        if name.endswith("channels_last") and len(shape) != 4:
+            return False
+        if name.endswith("channels_last_3d") and len(shape) != 5:
+            return False
+        expected = torch_memory_format_strides(shape, memory_format)
+    if expected is None:
+        expected = contiguous_strides(shape)
+    if 0 in shape:
+        return True
+    return all(
+        a == b or n == 1 for n, a, b in zip(shape, strides, expected, strict=True)
+    )
+
+
+def _cast_method(name: str, target: str) -> Callable[..., Tensor]:
+    def cast(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, getattr(torch, target), memory_format=memory_format)
+
+    cast.__name__ = name
+    cast.__qualname__ = f"Tensor.{name}"
+    cast.__doc__ = f"The tensor as ``torch.{target}``; itself where it is so already."
+    return cast
+
+
+CAST_METHODS = {
+    name: _cast_method(name, target)
+    for name, target in (
+        ("float", "float32"), ("double", "float64"), ("half", "float16"),
+        ("bfloat16", "bfloat16"), ("int", "int32"), ("long", "int64"),
+        ("short", "int16"), ("char", "int8"), ("byte", "uint8"), ("bool", "bool"),
+        ("cfloat", "complex64"), ("cdouble", "complex128"),
+    )
+}  # fmt: skip
+

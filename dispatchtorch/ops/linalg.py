@@ -1,0 +1,248 @@
+"""Products of matrices. One primitive, ``bmm``, carries them all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.operator import operator, primitive
+from dispatchtorch.lift import Plain, broadcast_shapes
+from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, torch
+
+_PLAIN = Plain()
+
+
+def _same_dtype(a: Any, b: Any, name: str = "") -> None:
+    if (a._keys ^ b._keys) & dtypes.DTYPE_MASK:
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {_cpp(a)} != {_cpp(b)}"
+            if name != "dot"
+            else "dot : expected both vectors to have same dtype, but found "
+            f"{scalar_type_name(a.dtype)} and {scalar_type_name(b.dtype)}"
+        )
+
+
+_CPP = {
+    "float32": "float", "float64": "double", "int64": "long", "int32": "int",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "bool": "bool",
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def _cpp(t: Any) -> str:
+    return _CPP.get(t.dtype.name, t.dtype.name)
+
+
+bmm = primitive("bmm(Tensor self, Tensor mat2) -> Tensor", lift=_PLAIN)
+
+
+@bmm.preparation
+def _(self, mat2):
+    a, b = self._shape, mat2._shape
+    for t, label in ((self, "batch1"), (mat2, "batch2")):
+        if t.ndim != 3:
+            raise RuntimeError(f"{label} must be a 3D tensor")
+    if a[0] != b[0] or a[2] != b[1]:
+        raise RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
+        )
+    _same_dtype(self, mat2)
+    return self, mat2
+
+
+derive(
+    bmm,
+    self=lambda grad, mat2: grad.bmm(conj(mat2.transpose(1, 2))),
+    mat2=lambda grad, self: conj(self.transpose(1, 2)).bmm(grad),
+)
+
+
+@operator("mm(Tensor self, Tensor mat2) -> Tensor", lift=_PLAIN)
+def mm(self, mat2):
+    """The product of two matrices."""
+    _check_mm(self, mat2)
+    return self.unsqueeze(0).bmm(mat2.unsqueeze(0)).squeeze(0)
+
+
+def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
+    for t, label in ((a, "self"), (b, "mat2")):
+        if t.ndim != 2:
+            raise RuntimeError(f"{label} must be a matrix")
+    x, y = a._shape, b._shape
+    if x[1] != y[0]:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({x[0]}x{x[1]} and "
+            f"{y[0]}x{y[1]})"
+        )
+    _same_dtype(a, b)
+    return a, b
+
+
+mm.prepare = _check_mm
+derive(
+    mm,
+    self=lambda grad, mat2: grad.mm(conj(mat2.t())),
+    mat2=lambda grad, self: conj(self.t()).mm(grad),
+)
+
+
+@operator("mv(Tensor self, Tensor vec) -> Tensor", tags="out")
+def mv(self, vec):
+    """The product of a matrix and a vector."""
+    if self.ndim != 2 or vec.ndim != 1:
+        raise RuntimeError(
+            "vector + matrix @ vector expected, got 1, "
+            f"{self.ndim}, {vec.ndim}"
+        )
+    if self._shape[1] != vec._shape[0]:
+        raise RuntimeError(
+            f"size mismatch, got input ({self._shape[0]}), mat "
+            f"({self._shape[0]}x{self._shape[1]}), vec ({vec._shape[0]})"
+        )
+    return self.mm(vec.unsqueeze(1)).squeeze(1)
+
+
+derive(
+    mv,
+    self=lambda grad, vec: grad.unsqueeze(1) * conj(vec).unsqueeze(0),
+    vec=lambda grad, self: conj(self.t()).mv(grad),
+)
+
+
+@operator("dot(Tensor self, Tensor tensor) -> Tensor", tags="out")
+def dot(self, tensor):
+    """The sum of products of two vectors."""
+    if self.ndim != 1 or tensor.ndim != 1:
+        raise RuntimeError(
+            f"1D tensors expected, but got {self.ndim}D and {tensor.ndim}D tensors"
+        )
+    _same_dtype(self, tensor, "dot")
+    if self._shape != tensor._shape:
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{self._shape[0]}] and src "
+            f"[{tensor._shape[0]}] to have the same number of elements, but got "
+            f"{self._shape[0]} and {tensor._shape[0]} elements respectively"
+        )
+    return self.unsqueeze(0).mm(tensor.unsqueeze(1)).reshape(())
+
+
+derive(
+    dot,
+    self=lambda grad, tensor: grad * conj(tensor),
+    tensor=lambda grad, self: grad * conj(self),
+)
+
+
+@operator("matmul(Tensor self, Tensor other) -> Tensor", tags="out")
+def matmul(self, other):
+    """The matrix product with broadcasting over batches; vectors are promoted."""
+    a, b = self.ndim, other.ndim
+    if a == 2 and b == 2:
+        return self.mm(other)
+    if a == 1 and b == 1:
+        return self.dot(other)
+    if a == 0 or b == 0:
+        raise RuntimeError(
+            "both arguments to matmul need to be at least 1D, but they are "
+            f"{a}D and {b}D"
+        )
+    if a == 2 and b == 1:
+        return self.mv(other)
+    if a == 1 and b == 2:
+        return self.unsqueeze(0).mm(other).squeeze(0)
+    if a >= 3 and b <= 2 and not (other.requires_grad and a > 3 and b == 1):
+        # Batches of rows against one matrix fold into one product.
+        return _folded(self, other)
+    return _batched(self, other)
+
+
+def _folded(self: Any, other: Any) -> Any:
+    shape = self._shape
+    if other.ndim == 1:
+        rows = self.reshape((-1, shape[-1])) if 0 not in shape else self.reshape(
+            (numel_of(shape[:-1]), shape[-1]))
+        return rows.mv(other).reshape(shape[:-1])
+    rows = self.reshape((numel_of(shape[:-1]), shape[-1]))
+    return torch._unsafe_view(rows.mm(other), (*shape[:-1], other._shape[1]))
+
+
+def _batched(self: Any, other: Any) -> Any:
+    vector_first, vector_last = self.ndim == 1, other.ndim == 1
+    if vector_first:
+        self = self.unsqueeze(0)
+    if vector_last:
+        other = other.unsqueeze(1)
+    x, y = self._shape, other._shape
+    batch = broadcast_shapes([x[:-2], y[:-2]])
+    if x[-1] != y[-2]:
+        raise RuntimeError(
+            "Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{numel_of(batch)}, {x[-1]}] but got: [{numel_of(batch)}, {y[-2]}]."
+        )
+    size = numel_of(batch)
+    left = self.expand((*batch, *x[-2:])).reshape((size, *x[-2:]))
+    right = other.expand((*batch, *y[-2:])).reshape((size, *y[-2:]))
+    made = left.bmm(right)
+    shape = (*batch, x[-2], y[-1])
+    if vector_first:
+        return made.reshape((*batch, y[-1]))
+    if vector_last:
+        return made.reshape((*batch, x[-2]))
+    return torch._unsafe_view(made, shape)
+
+
+@operator(
+    "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> "
+    "Tensor",
+    tags="out",
+    inplace=True,
+)
+def addmm(self, mat1, mat2, *, beta, alpha):
+    """``beta * self + alpha * (mat1 @ mat2)``."""
+    product = mat1.mm(mat2)
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product
+    return product + (self if beta == 1 else self * beta)
+
+
+def _scaled(t: Any, scale: Any) -> Any:
+    return t if scale == 1 else t * conj(scale)
+
+
+derive(
+    addmm,
+    self=lambda grad, beta: _scaled(grad, beta),
+    mat1=lambda grad, mat2, alpha: _scaled(grad.mm(conj(mat2.t())), alpha),
+    mat2=lambda grad, mat1, alpha: _scaled(conj(mat1.t()).mm(grad), alpha),
+)
+
+
+@operator(
+    "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", variants="nn"
+)
+def linear(input, weight, bias=None):  # noqa: A002 - PyTorch's name
+    """``input @ weight.T + bias``, over the last dim."""
+    if bias is not None and input.ndim == 2:
+        return torch.addmm(bias, input, weight.t())
+    made = input.matmul(weight.t())
+    return made if bias is None else made + bias
+
+
+def _outer_check(a: Any, b: Any) -> None:
+    for t, label in ((a, "self"), (b, "vec2")):
+        if t.ndim != 1:
+            raise RuntimeError(
+                f"outer: Expected 1-D argument {label}, but got {t.ndim}-D"
+            )
+
+
+@operator("outer(Tensor self, Tensor vec2) -> Tensor", tags="out")
+def outer(self, vec2):
+    """All products of the elements of two vectors."""
+    _outer_check(self, vec2)
+    return self.unsqueeze(1) * vec2

@@ -1,0 +1,552 @@
+"""Pointwise operators: arithmetic, comparison, bits, elementary functions.
+
+Most are rows: schema tail, promotion, derivative. The kernels of all primitives here take
+native arrays of one dtype that broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive, nondifferentiable
+from dispatchtorch.dispatch.operator import Operator, operator, primitive
+from dispatchtorch.lift import Pointwise
+from dispatchtorch.tensor import bare
+from dispatchtorch.ops._common import conj, torch
+
+_NO_BOOL_NEG = {
+    dtypes.BOOL: "Negation, the `-` operator, on a bool tensor is not supported. If you "
+    "are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+}
+_NO_BOOL_SUB = {
+    dtypes.BOOL: "Subtraction, the `-` operator, with a bool tensor is not supported. If "
+    "you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+}
+
+
+def _not_for(kernel: str, *categories: int) -> dict[int, str]:
+    text = f'"{kernel}" not implemented for \'{{dtype}}\''
+    return dict.fromkeys(categories, text)
+
+
+_ONE = 1  # the default of alpha, known by identity because that is cheapest
+_SAME = Pointwise("same")
+_FLOAT = Pointwise("float")
+_BOOL = Pointwise("bool")
+
+
+def _unary(
+    name: str, lift: Pointwise = _FLOAT, body: Any = None, inplace: bool = True,
+    schema: str = "(Tensor self) -> Tensor",
+) -> Operator:
+    if body is None:
+        return primitive(name + schema, lift=lift, inplace=inplace, tags="pointwise")
+    return operator(name + schema, lift=lift, inplace=inplace, tags="pointwise")(body)
+
+
+def _binary(
+    name: str, lift: Pointwise = _SAME, body: Any = None, inplace: bool = True,
+    other: str = "Tensor|Scalar", overload: str = "",
+) -> Operator:
+    schema = f"{name}{overload}(Tensor self, {other} other) -> Tensor"
+    if body is None:
+        return primitive(schema, lift=lift, inplace=inplace, tags="pointwise")
+    return operator(schema, lift=lift, inplace=inplace, tags="pointwise")(body)
+
+
+# Arithmetic. ``alpha`` is a scale of the second operand, which few calls give; the
+# primitive is plain addition.
+
+
+class _Scaled(Pointwise):
+    """Addition with ``alpha``: the strict kernel where it is 1, else a product first."""
+
+    def __init__(self, name: str, forbid: dict[int, str] | None = None) -> None:
+        super().__init__("same", forbid=forbid)
+        self.name = name
+
+    def _names(self, op: Operator) -> Any:
+        return ["self", "other"], ["self", "other"], []
+
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        plain = super().bind(op, keys, backend, kernel, declined)
+        return _with_alpha(plain, op.functional or op)
+
+    def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        direct = super().bind_inplace(
+            op, keys, backend, kernel, lambda a, b: declined(a, b, 1)
+        )
+        if direct is None:
+            return None
+
+        def scaled(self, other, alpha):  # type: ignore[no-untyped-def]
+            if alpha is _ONE:
+                return direct(self, other)
+            return direct(self, scaled_operand(op.name.rstrip("_"), self, other, alpha))
+
+        return scaled
+
+
+def _with_alpha(plain: Any, op: Operator) -> Any:
+    name = op.name
+
+    def scaled(self, other, alpha):  # type: ignore[no-untyped-def]
+        if alpha is _ONE:
+            return plain(self, other)
+        other = scaled_operand(name, self, other, alpha)
+        # Below autograd: whatever history the operands have is recorded above.
+        return op(bare(self) if hasattr(self, "_keys") else self, bare(other))
+
+    return scaled
+
+
+def scaled_operand(name: str, self: Any, other: Any, alpha: Any) -> Any:
+    """``other * alpha``, with PyTorch's checks of alpha's kind."""
+    keys = getattr(self, "_keys", 0) | getattr(other, "_keys", 0)
+    if isinstance(alpha, bool) and not keys & dtypes.bool.bit:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and not keys & dtypes.DIFFERENTIABLE_MASK and not (
+        isinstance(other, float) or isinstance(self, float)
+    ):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point "
+            "number."
+        )
+    if isinstance(alpha, complex) and not keys & dtypes.COMPLEX_MASK:
+        raise RuntimeError(
+            "For non-complex input tensors, argument alpha must not be a complex number."
+        )
+    if hasattr(other, "_keys") and other._keys & dtypes.DTYPE_MASK & dtypes.bool.bit:
+        other = other.to(torch.int64) if not isinstance(alpha, bool) else other
+    return other * alpha
+
+
+def _scale(grad: Any, alpha: Any) -> Any:
+    return grad if alpha is _ONE else grad * alpha
+
+
+add = primitive(
+    "add(Tensor self, Tensor|Scalar other, *, Scalar alpha=1) -> Tensor",
+    lift=_Scaled("add"),
+    inplace=True,
+    tags="pointwise",
+)
+derive(
+    add,
+    self=lambda grad: grad,
+    other=lambda grad, alpha: _scale(grad, conj(alpha)) if alpha != 1 else grad,
+)
+
+sub = primitive(
+    "sub(Tensor self, Tensor|Scalar other, *, Scalar alpha=1) -> Tensor",
+    lift=_Scaled("sub", _NO_BOOL_SUB),
+    inplace=True,
+    tags="pointwise",
+)
+derive(
+    sub,
+    self=lambda grad: grad,
+    other=lambda grad, alpha: -grad if alpha == 1 else grad * -conj(alpha),
+)
+
+mul = _binary("mul")
+derive(
+    mul,
+    self=lambda grad, other: grad * conj(other),
+    other=lambda grad, self: grad * conj(self),
+)
+
+div = _binary("div", _FLOAT)
+derive(
+    div,
+    self=lambda grad, other: grad / conj(other),
+    other=lambda grad, self, other: -grad * conj((self / other) / other),
+)
+
+neg = _unary("neg", Pointwise("same", forbid=_NO_BOOL_NEG))
+derive(neg, self=lambda grad: -grad)
+
+reciprocal = _unary("reciprocal", _FLOAT, lambda self: 1 / self)
+derive(reciprocal, self=lambda grad, result: -grad * conj(result * result))
+
+maximum = _binary("maximum", other="Tensor", inplace=False)
+minimum = _binary("minimum", other="Tensor", inplace=False)
+
+
+derive(
+    maximum,
+    self=lambda grad, self, other: _share(grad, self, other, self > other),
+    other=lambda grad, self, other: _share(grad, self, other, self < other),
+)
+derive(
+    minimum,
+    self=lambda grad, self, other: _share(grad, self, other, self < other),
+    other=lambda grad, self, other: _share(grad, self, other, self > other),
+)
+
+
+def _share(grad: Any, self: Any, other: Any, wins: Any) -> Any:
+    """A gradient to the winner; halved where both operands are equal."""
+    half = torch.where(self == other, grad / 2, 0)
+    return torch.where(wins, grad, half)
+
+
+# Comparison.
+
+for _name, _swap in (("eq", "eq"), ("ne", "ne"), ("lt", "gt"), ("le", "ge"),
+                     ("gt", "lt"), ("ge", "le")):  # fmt: skip
+    _body: Any = {
+        "ne": lambda self, other: torch.logical_not(torch.eq(self, other)),
+        "gt": lambda self, other: _flip("lt", self, other),
+        "ge": lambda self, other: _flip("le", self, other),
+    }.get(_name)
+    nondifferentiable(_binary(_name, _BOOL, _body))
+
+
+def _flip(name: str, self: Any, other: Any) -> Any:
+    if not hasattr(other, "_keys"):
+        other = _number_like(self, other)
+    return getattr(torch, name)(other, self)
+
+
+def _scalar_operand_dtype(self: Any, other: Any) -> Any:
+    from dispatchtorch.lift import result_type
+
+    return result_type([self, other])
+
+
+from dispatchtorch.dispatch.operator import get_operator  # noqa: E402
+
+nondifferentiable(*(get_operator(n + "_") for n in ("eq", "ne", "lt", "le", "gt", "ge")))
+
+isnan = _unary("isnan", _BOOL, lambda self: self != self, inplace=False)
+isinf = _unary(
+    "isinf", _BOOL, lambda self: torch.abs(self) == math.inf, inplace=False
+)
+isfinite = _unary(
+    "isfinite",
+    _BOOL,
+    lambda self: (self == self) & (torch.abs(self) != math.inf),
+    inplace=False,
+)
+nondifferentiable(isnan, isinf, isfinite)
+
+logical_not = _unary("logical_not", _BOOL, lambda self: self == 0)
+logical_and = _binary(
+    "logical_and", _BOOL, lambda self, other: (self != 0) & (other != 0), other="Tensor"
+)
+logical_or = _binary(
+    "logical_or", _BOOL, lambda self, other: (self != 0) | (other != 0), other="Tensor"
+)
+logical_xor = _binary(
+    "logical_xor", _BOOL, lambda self, other: (self != 0) ^ (other != 0), other="Tensor"
+)
+nondifferentiable(logical_not, logical_and, logical_or, logical_xor)
+
+# Bits.
+
+_BITS_ONLY = {
+    dtypes.FLOAT: "\"bitwise_{op}_cpu\" not implemented for '{dtype}'",
+    dtypes.COMPLEX: "\"bitwise_{op}_cpu\" not implemented for '{dtype}'",
+}
+
+
+def _bits(name: str) -> Pointwise:
+    short = name.removeprefix("bitwise_")
+    return Pointwise("same", forbid=_not_for(f"bitwise_{short}_cpu",
+                                             dtypes.FLOAT, dtypes.COMPLEX))
+
+
+bitwise_and = _binary("bitwise_and", _bits("and"))
+bitwise_or = _binary("bitwise_or", _bits("or"))
+bitwise_xor = _binary("bitwise_xor", _bits("xor"))
+bitwise_not = _unary("bitwise_not", _bits("not"))
+nondifferentiable(bitwise_and, bitwise_or, bitwise_xor, bitwise_not)
+nondifferentiable(
+    *(get_operator(f"bitwise_{n}_") for n in ("and", "or", "xor", "not"))
+)
+
+# Elementary functions: one row each, the derivative from result or self.
+
+exp = _unary("exp")
+derive(exp, self=lambda grad, result: grad * conj(result))
+log = _unary("log")
+derive(log, self=lambda grad, self: grad / conj(self))
+sqrt = _unary("sqrt")
+derive(sqrt, self=lambda grad, result: grad / conj(2 * result))
+sin = _unary("sin")
+derive(sin, self=lambda grad, self: grad * conj(self.cos()))
+cos = _unary("cos")
+derive(cos, self=lambda grad, self: grad * -conj(self.sin()))
+tanh = _unary("tanh")
+derive(tanh, self=lambda grad, result: grad * (1 - result * result).conj())
+erf = _unary("erf")
+derive(
+    erf,
+    self=lambda grad, self: 2.0 / math.sqrt(math.pi) * (-(self * self)).exp() * grad,
+)
+
+expm1 = _unary("expm1")
+derive(expm1, self=lambda grad, result: grad * conj(result + 1))
+log1p = _unary("log1p")
+derive(log1p, self=lambda grad, self: grad / conj(self + 1))
+log2 = _unary("log2", _FLOAT, lambda self: self.log() / math.log(2))
+derive(log2, self=lambda grad, self: grad / conj(self * math.log(2)))
+log10 = _unary("log10", _FLOAT, lambda self: self.log() / math.log(10))
+derive(log10, self=lambda grad, self: grad / conj(self * math.log(10)))
+exp2 = _unary("exp2", _FLOAT, lambda self: (self * math.log(2)).exp())
+derive(exp2, self=lambda grad, result: grad * conj(result) * math.log(2))
+rsqrt = _unary("rsqrt", _FLOAT, lambda self: 1 / self.sqrt())
+derive(rsqrt, self=lambda grad, result: -0.5 * grad * conj(result * result * result))
+square = _unary("square", _SAME, lambda self: self * self)
+derive(square, name_="PowBackward0", self=lambda grad, self: grad * conj(2 * self))
+tan = _unary("tan", _FLOAT, lambda self: self.sin() / self.cos())
+derive(tan, self=lambda grad, result: grad * conj(1 + result * result))
+asin = _unary("asin")
+derive(asin, self=lambda grad, self: grad * conj((1 - self * self).rsqrt()))
+acos = _unary("acos")
+derive(acos, self=lambda grad, self: grad * -conj((1 - self * self).rsqrt()))
+atan = _unary("atan")
+derive(atan, self=lambda grad, self: grad / conj(self * self + 1))
+sinh = _unary("sinh", _FLOAT, lambda self: (self.exp() - (-self).exp()) / 2)
+derive(sinh, self=lambda grad, self: grad * conj(self.cosh()))
+cosh = _unary("cosh", _FLOAT, lambda self: (self.exp() + (-self).exp()) / 2)
+derive(cosh, self=lambda grad, self: grad * conj(self.sinh()))
+asinh = _unary("asinh", _FLOAT,
+               lambda self: torch.where(self < 0, -1.0, 1.0)
+               * (self.abs() + (self * self + 1).sqrt()).log())
+derive(asinh, self=lambda grad, self: grad * conj((self * self + 1).rsqrt()))
+acosh = _unary("acosh", _FLOAT, lambda self: (self + (self * self - 1).sqrt()).log())
+derive(
+    acosh,
+    self=lambda grad, self: grad * conj((self - 1).rsqrt() * (self + 1).rsqrt()),
+)
+atanh = _unary("atanh", _FLOAT,
+               lambda self: 0.5 * (torch.log1p(self) - torch.log1p(-self)))
+derive(atanh, self=lambda grad, self: grad / conj(1 - self * self))
+
+sigmoid = _unary("sigmoid", _FLOAT, lambda self: (1 + (-self).exp()).reciprocal())
+derive(sigmoid, self=lambda grad, result: grad * conj((1 - result) * result))
+
+
+def _zeros(grad: Any) -> Any:
+    return grad.new_zeros(grad._shape)
+
+
+_ROUND = Pointwise("same", forbid=_not_for("floor_vml_cpu", dtypes.COMPLEX))
+floor = _unary("floor", _ROUND)
+ceil = _unary("ceil", Pointwise("same"), lambda self: -torch.floor(-self))
+trunc = _unary(
+    "trunc",
+    Pointwise("same"),
+    lambda self: torch.where(self < 0, torch.ceil(self), torch.floor(self)),
+)
+round_ = primitive(
+    "round(Tensor self) -> Tensor", lift=_SAME, inplace=True, tags="pointwise"
+)
+for _op in (floor, ceil, trunc, round_):
+    derive(_op, self=_zeros)
+
+sign = _unary("sign", Pointwise("same"))
+derive(sign, self=_zeros)
+abs_ = _unary("abs", Pointwise("real"))
+derive(abs_, self=lambda grad, self: grad * self.sgn())
+sgn = _unary(
+    "sgn",
+    _SAME,
+    lambda self: (
+        torch.where(self == 0, 0, self / self.abs())
+        if self.is_complex()
+        else self.sign()
+    ),
+)
+derive(sgn, self=lambda grad, self, result: _sgn_backward(grad, self, result))
+
+
+def _sgn_backward(grad: Any, self: Any, result: Any) -> Any:
+    if not self.is_complex():
+        return _zeros(grad)
+    size = self.abs()
+    along = (grad - torch.real(conj(grad) * result) * result) / size
+    return torch.where(size == 0, 0, along)
+
+
+relu = _unary(
+    "relu", Pointwise("same", forbid={
+        dtypes.BOOL: "Boolean inputs not supported for {op}",
+        dtypes.COMPLEX: "\"clamp_min_scalar_cpu\" not implemented for '{dtype}'",
+    }),
+    lambda self: torch.maximum(self, torch.zeros((), dtype=self.dtype,
+                                                 device=self.device)),
+)
+derive(relu, self=lambda grad, result: torch.threshold_backward(grad, result, 0))
+
+
+@operator(
+    "threshold_backward(Tensor grad_output, Tensor self, Scalar threshold) -> Tensor",
+    variants="function",
+)
+def threshold_backward(grad_output, self, threshold):
+    """The gradient where ``self`` lies above the threshold, zero elsewhere."""
+    return torch.where(self <= threshold, 0, grad_output)
+
+
+derive(
+    threshold_backward,
+    grad_output=lambda grad, self, threshold: torch.threshold_backward(
+        grad, self, threshold
+    ),
+    self=lambda grad: grad.new_zeros(grad._shape),
+)
+
+# Powers.
+
+_pow = primitive(
+    "pow(Tensor|Scalar self, Tensor|Scalar exponent) -> Tensor",
+    lift=_SAME,
+    inplace=True,
+    tags="pointwise",
+)
+
+
+def _pow_self(grad: Any, self: Any, exponent: Any) -> Any:
+    if not hasattr(exponent, "_keys"):
+        if exponent == 0:
+            return _zeros(grad)
+        return grad * conj(exponent * self.pow(exponent - 1))
+    made = grad * conj(exponent * self.pow(exponent - 1))
+    return torch.where(exponent == 0, 0, made)
+
+
+def _pow_exponent(grad: Any, self: Any, exponent: Any, result: Any) -> Any:
+    base = self if hasattr(self, "_keys") else grad.new_full((), self)
+    wide = base.to(result.dtype) if base.dtype is not result.dtype else base
+    made = grad * conj(result * wide.log())
+    zero = (base == 0) & (exponent >= 0) if not exponent.is_complex() else base == 0
+    return torch.where(zero, 0, made)
+
+
+derive(_pow, name_="PowBackward0", self=_pow_self, exponent=_pow_exponent)
+
+# Division that rounds.
+
+floor_divide = _binary("floor_divide")
+derive(floor_divide, self=_zeros, other=_zeros)
+remainder = _binary("remainder")
+derive(
+    remainder,
+    self=lambda grad: grad,
+    other=lambda grad, self, other: -grad * torch.floor(self / other),
+)
+fmod = _binary("fmod")
+derive(
+    fmod,
+    self=lambda grad: grad,
+    other=lambda grad, self, other: -grad * torch.trunc(self / other),
+)
+atan2 = _binary("atan2", _FLOAT, other="Tensor")
+derive(
+    atan2,
+    self=lambda grad, self, other: grad * other / (self * self + other * other),
+    other=lambda grad, self, other: grad * -self / (self * self + other * other),
+)
+
+# Choosing.
+
+
+class _Where(Pointwise):
+    """The condition takes no part in promotion."""
+
+    def _names(self, op: Operator) -> Any:
+        names = [a.name for a in op.schema.arguments]
+        return names, ["self", "other"], []
+
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        from dispatchtorch.lift import native_as, new_tensor, result_keys, result_type
+
+        choose = kernel.function
+        if not backend.checks_broadcast:
+            from dispatchtorch.lift import _Broadcast
+
+            check: Any = _Broadcast(op, backend)
+        else:
+            check = None
+        from dispatchtorch.lift import _Failed
+
+        failed = _Failed(op, backend)
+
+        def where(condition, self, other):  # type: ignore[no-untyped-def]
+            if not condition._keys & dtypes.bool.bit:
+                if not condition._keys & dtypes.uint8.bit:
+                    raise RuntimeError(
+                        "expected condition to be a boolean tensor, but got a tensor "
+                        f"with dtype {dtypes.scalar_type_name(condition.dtype)}"
+                    )
+                condition = condition.to(dtypes.bool)
+            common = result_type([self, other])
+            if check is not None:
+                check(*[v for v in (condition, self, other) if hasattr(v, "_keys")])
+            index = backend.index(condition._data)
+            try:
+                r = choose(
+                    condition._data,
+                    native_as(self, common, backend, index),
+                    native_as(other, common, backend, index),
+                )
+            except Exception as error:
+                raise failed(error, (condition, self, other)) from None
+            if r is NotImplemented:
+                return declined(condition, self, other)
+            if type(r) is not backend.array_type:
+                r = backend.coerce(r, common)
+            return new_tensor(r, result_keys(backend, common, keys))
+
+        return where
+
+    def bind_inplace(self, *args):  # type: ignore[no-untyped-def]
+        return None
+
+
+where = primitive(
+    "where.self(Tensor condition, Tensor|Scalar self, Tensor|Scalar other) -> Tensor",
+    lift=_Where(),
+    tags="pointwise",
+    variants="function",
+)
+derive(
+    where,
+    self=lambda grad, condition: torch.where(condition, grad, 0),
+    other=lambda grad, condition: torch.where(condition, 0, grad),
+)
+
+# Reversed and bounded arithmetic.
+
+
+@operator("rsub(Tensor self, Tensor|Scalar other, *, Scalar alpha=1) -> Tensor",
+          variants="function")
+def rsub(self, other, *, alpha):
+    """``other - alpha * self``."""
+    _refuse_bool_sub(self)
+    if hasattr(other, "_keys"):
+        return torch.sub(other, self, alpha=alpha)
+    return torch.sub(_number_like(self, other), self, alpha=alpha)
+
+
+def _refuse_bool_sub(self: Any) -> None:
+    if self.dtype is dtypes.bool:
+        raise RuntimeError(_NO_BOOL_SUB[dtypes.BOOL])
+
+
+def _number_like(self: Any, number: Any) -> Any:
+    """A Python number as a 0-d tensor of the dtype that it has next to ``self``."""
+    return torch.full((), number, dtype=_scalar_operand_dtype(self, number),
+                      device=self.device)
+
+
+derive(
+    rsub,
+    self=lambda grad, alpha: -grad if alpha == 1 else grad * -conj(alpha),
+    other=lambda grad: grad,
+)

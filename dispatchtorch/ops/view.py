@@ -1,0 +1,781 @@
+"""Views: operators whose result shares memory with their first argument.
+
+Each is one function from (shape, strides, offset) to those of the result. A device needs
+``as_strided`` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.operator import Operator, operator, primitive
+from dispatchtorch.lift import View
+from dispatchtorch.ops._common import (
+    as_ints,
+    contiguous_strides,
+    infer_size,
+    numel_of,
+    torch,
+    wrap_dim,
+    wrap_dims,
+)
+
+Layout = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def _view(schema: str, geometry: Any, variants: str = "function method") -> Operator:
+    op = primitive(schema, lift=View(geometry), tags="view", variants=variants)
+    op.__doc__ = geometry.__doc__
+    return op
+
+
+def _as_strided(shape, strides, offset, size, stride, storage_offset=None) -> Layout:
+    """A view of the tensor's memory with any shape, strides and offset (in elements)."""
+    size, stride = as_ints(size), as_ints(stride)
+    if len(size) != len(stride):
+        raise RuntimeError("mismatch in length of strides and shape")
+    if any(s < 0 for s in stride):
+        raise RuntimeError(
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(stride)}"
+        )
+    return size, stride, offset if storage_offset is None else storage_offset
+
+
+class _AsStrided(View):
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        return _checked(self.bind_generic(op, keys, backend, kernel.function), backend)
+
+
+def _checked(view: Any, backend: Any) -> Any:
+    root = backend.root
+
+    def as_strided(self, size, stride, storage_offset):  # type: ignore[no-untyped-def]
+        size, stride = as_ints(size), as_ints(stride)
+        start = backend.offset(self._data) if storage_offset is None else storage_offset
+        if 0 not in size:
+            last = start + sum(
+                (n - 1) * s for n, s in zip(size, stride, strict=False)
+            )
+            room = numel_of(backend.shape(root(self._data)))
+            if last >= room or start < 0:
+                item = self.dtype.itemsize
+                raise RuntimeError(
+                    f"setStorage: sizes {list(size)}, strides {list(stride)}, storage "
+                    f"offset {start}, and itemsize {item} requiring a storage size of "
+                    f"{(last + 1) * item} are out of bounds for storage of size "
+                    f"{room * item}"
+                )
+        return view(self, size, stride, start)
+
+    return as_strided
+
+
+as_strided = primitive(
+    "as_strided(Tensor(a) self, int[] size, int[] stride, int? storage_offset=None) -> "
+    "Tensor(a)",
+    lift=_AsStrided(_as_strided),
+    tags="view",
+)
+as_strided.__doc__ = _as_strided.__doc__
+
+
+def _as_strided_backward(grad, self, size, stride, storage_offset):
+    from dispatchtorch.autograd.views import Geometry, as_strided_backward
+
+    base = Geometry(self)
+    view = Geometry(self)
+    view.shape, view.strides = as_ints(size), as_ints(stride)
+    if storage_offset is not None:
+        view.offset = storage_offset
+    return as_strided_backward(grad, base, view)
+
+
+derive(as_strided, self=_as_strided_backward)
+
+
+def view_strides(
+    shape: tuple[int, ...], strides: tuple[int, ...], new: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """The strides that show the same elements in another shape; None: impossible."""
+    if 0 in shape:
+        return strides if tuple(shape) == tuple(new) else contiguous_strides(new)
+    result = [0] * len(new)
+    at = len(new) - 1
+    chunk = strides[-1] if shape else 1
+    sizes = 1
+    wanted = 1
+    for i in range(len(shape) - 1, -1, -1):
+        sizes *= shape[i]
+        ends = i == 0 or shape[i - 1] != 1 and strides[i - 1] != sizes * chunk
+        if ends:
+            while at >= 0 and (wanted < sizes or new[at] == 1):
+                result[at] = wanted * chunk
+                wanted *= new[at]
+                at -= 1
+            if wanted != sizes:
+                return None
+            if i > 0:
+                chunk = strides[i - 1]
+                sizes = wanted = 1
+    while at >= 0:  # a 0-d tensor seen with leading ones
+        result[at] = 1
+        at -= 1
+    return tuple(result)
+
+
+def _view_geometry(shape, strides, offset, size) -> Layout:
+    """The same elements in another shape; RuntimeError where that needs a copy."""
+    new = infer_size(as_ints(size), numel_of(shape))
+    found = view_strides(shape, strides, new)
+    if found is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least "
+            "one dimension spans across two contiguous subspaces). Use .reshape(...) "
+            "instead."
+        )
+    return new, found, offset
+
+
+view = _view("view(Tensor(a) self, int[] size) -> Tensor(a)", _view_geometry, "method")
+derive(view, self=lambda grad, self: grad.reshape(self._shape))
+
+
+@operator("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", variants="method")
+def view_dtype(self, dtype):
+    """The same bytes as another dtype."""
+    return torch._view_dtype(self, dtype)
+
+
+@operator("reshape(Tensor(a) self, int[] shape) -> Tensor(a)")
+def reshape(self, shape):
+    """The same elements in another shape: a view where possible, else a copy."""
+    own = self._shape
+    new = infer_size(as_ints(shape), numel_of(own))
+    if view_strides(own, self._backend.strides(self._data), new) is not None:
+        return self.view(new)
+    return torch._unsafe_view(self.clone(memory_format=_contiguous()), new)
+
+
+def _contiguous() -> Any:
+    from dispatchtorch.memory_format import contiguous_format
+
+    return contiguous_format
+
+
+@operator("_unsafe_view(Tensor self, int[] size) -> Tensor", variants="function")
+def _unsafe_view(self, size):
+    """A view that counts as a new tensor: its base is a temporary nobody else sees."""
+    made = self.view(size)
+    made._base = None
+    made._keys = self._keys
+    made._ver = None
+    return made
+
+
+derive(
+    _unsafe_view,
+    name_="UnsafeViewBackward0",
+    self=lambda grad, self: grad.reshape(self._shape),
+)
+
+
+def _permute(shape, strides, offset, dims) -> Layout:
+    """The dims in another order."""
+    ndim = len(shape)
+    dims = as_ints(dims)
+    if len(dims) != ndim:
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not "
+            "match the length of the desired ordering of dimensions i.e. input.dim() = "
+            f"{ndim} is not equal to len(dims) = {len(dims)}"
+        )
+    order = [wrap_dim(d, ndim) for d in dims]
+    if len(set(order)) != ndim:
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return tuple([shape[d] for d in order]), tuple([strides[d] for d in order]), offset
+
+
+permute = _view("permute(Tensor(a) self, int[] dims) -> Tensor(a)", _permute)
+
+
+def _permute_backward(grad, dims):
+    ndim = grad.ndim
+    order = [wrap_dim(d, ndim) for d in dims]
+    return grad.permute(sorted(range(ndim), key=order.__getitem__))
+
+
+derive(permute, self=_permute_backward)
+
+
+def _transpose(shape, strides, offset, dim0, dim1) -> Layout:
+    """Two dims swapped."""
+    ndim = len(shape)
+    a, b = wrap_dim(dim0, ndim), wrap_dim(dim1, ndim)
+    if a == b:
+        return shape, strides, offset
+    sizes, steps = list(shape), list(strides)
+    sizes[a], sizes[b] = sizes[b], sizes[a]
+    steps[a], steps[b] = steps[b], steps[a]
+    return tuple(sizes), tuple(steps), offset
+
+
+transpose = _view(
+    "transpose(Tensor(a) self, int dim0, int dim1) -> Tensor(a)", _transpose
+)
+derive(transpose, self=lambda grad, dim0, dim1: grad.transpose(dim0, dim1))
+
+
+def _t(shape, strides, offset) -> Layout:
+    """The transposed matrix; tensors of fewer dims as they are."""
+    if len(shape) > 2:
+        raise RuntimeError(
+            "t() expects a tensor with <= 2 dimensions, but self is "
+            f"{len(shape)}D"
+        )
+    return shape[::-1], strides[::-1], offset
+
+
+t = _view("t(Tensor(a) self) -> Tensor(a)", _t)
+derive(t, name_="TBackward0", self=lambda grad: grad.t())
+
+
+def _expand(shape, strides, offset, size, implicit=False) -> Layout:
+    """Dims of size 1 (and new leading dims) repeated, without copying."""
+    size = as_ints(size)
+    lead = len(size) - len(shape)
+    if lead < 0:
+        raise RuntimeError(
+            f"expand({{{list(shape)}}}, size={list(size)}): the number of sizes "
+            f"provided ({len(size)}) must be greater or equal to the number of "
+            f"dimensions in the tensor ({len(shape)})"
+        )
+    new, steps = list(size), [0] * len(size)
+    for i, wanted in enumerate(size):
+        own = shape[i - lead] if i >= lead else 1
+        if wanted == -1:
+            if i < lead:
+                raise RuntimeError(
+                    f"The expanded size of the tensor (-1) isn't allowed in a leading, "
+                    f"non-existing dimension {i}"
+                )
+            new[i] = own
+        elif wanted < 0:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted}) isn't allowed in a "
+                f"leading, non-existing dimension {i}"
+            )
+        elif own != wanted and own != 1:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted}) must match the existing "
+                f"size ({own}) at non-singleton dimension {i}.  Target sizes: "
+                f"{list(size)}.  Tensor sizes: {list(shape)}"
+            )
+        if i >= lead and new[i] == own:
+            steps[i] = strides[i - lead]
+    for i in range(lead - 1, -1, -1):
+        if new[i] == 1:  # as PyTorch gives leading dims of size 1 a contiguous stride
+            steps[i] = new[i + 1] * steps[i + 1] if i + 1 < len(new) else 1
+    return tuple(new), tuple(steps), offset
+
+
+expand = _view(
+    "expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)",
+    _expand,
+    "method",
+)
+
+
+def _expand_backward(grad, self):
+    from dispatchtorch.autograd.engine import sum_to
+
+    return sum_to(grad, self._shape)
+
+
+derive(expand, self=_expand_backward)
+
+
+def _select(shape, strides, offset, dim, index) -> Layout:
+    """One slice of a dim, without the dim."""
+    ndim = len(shape)
+    if ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, ndim)
+    size = shape[dim]
+    index = index if type(index) is int else index.__index__()
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(shape)} at "
+            f"dimension {dim}"
+        )
+    if index < 0:
+        index += size
+    return (
+        shape[:dim] + shape[dim + 1 :],
+        strides[:dim] + strides[dim + 1 :],
+        offset + index * strides[dim],
+    )
+
+
+select = _view("select.int(Tensor(a) self, int dim, int index) -> Tensor(a)", _select)
+derive(
+    select,
+    self=lambda grad, self, dim, index: torch.select_backward(
+        grad, self._shape, dim, index
+    ),
+)
+
+
+@operator("select_backward(Tensor grad_output, int[] input_sizes, int dim, int index) "
+          "-> Tensor", variants="function")
+def select_backward(grad_output, input_sizes, dim, index):
+    """Zeros with the gradient in one slice."""
+    made = grad_output.new_zeros(input_sizes)
+    made.select(dim, index).copy_(grad_output)
+    return made
+
+
+derive(select_backward,
+       grad_output=lambda grad, dim, index: grad.select(dim, index))
+
+
+def _slice(shape, strides, offset, dim=0, start=None, end=None, step=1) -> Layout:
+    """Every ``step``-th element of a dim from ``start`` to before ``end``."""
+    ndim = len(shape)
+    if ndim == 0:
+        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    size = shape[dim]
+    start, end, _ = slice(start, end).indices(size)
+    length = max(0, -(-(end - start) // step))
+    return (
+        (*shape[:dim], length, *shape[dim + 1 :]),
+        (*strides[:dim], strides[dim] * step, *strides[dim + 1 :]),
+        offset + min(start, size) * strides[dim],
+    )
+
+
+slice_ = _view(
+    "slice.Tensor(Tensor(a) self, int dim=0, int? start=None, int? end=None, "
+    "int step=1) -> Tensor(a)",
+    _slice,
+    "private",
+)
+derive(
+    slice_,
+    self=lambda grad, self, dim, start, end, step: torch.slice_backward(
+        grad, self._shape, dim, start, end, step
+    ),
+)
+
+
+@operator("slice_backward(Tensor grad_output, int[] input_sizes, int dim, int? start, "
+          "int? end, int step) -> Tensor", variants="function")
+def slice_backward(grad_output, input_sizes, dim, start, end, step):
+    """Zeros with the gradient in a slice."""
+    made = grad_output.new_zeros(input_sizes)
+    slice_(made, dim, start, end, step).copy_(grad_output)
+    return made
+
+
+derive(
+    slice_backward,
+    grad_output=lambda grad, dim, start, end, step: slice_(grad, dim, start, end, step),
+)
+
+
+@operator("narrow(Tensor(a) self, int dim, int start, int length) -> Tensor(a)")
+def narrow(self, dim, start, length):
+    """``length`` elements of a dim from ``start`` on."""
+    if self.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if hasattr(start, "item"):
+        start = start.item()
+    size = self._shape[wrap_dim(dim, self.ndim)]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-size}, {size}], but got "
+            f"{start})"
+        )
+    if start < 0:
+        start += size
+    if start + length > size:
+        raise RuntimeError(
+            f"start ({start}) + length ({length}) exceeds dimension size ({size})."
+        )
+    return slice_(self, dim, start, start + length, 1)
+
+
+def _unsqueeze(shape, strides, offset, dim) -> Layout:
+    """A new dim of size 1."""
+    dim = wrap_dim(dim, len(shape) + 1)
+    step = shape[dim] * strides[dim] if dim < len(shape) else 1
+    return (
+        (*shape[:dim], 1, *shape[dim:]),
+        (*strides[:dim], step, *strides[dim:]),
+        offset,
+    )
+
+
+unsqueeze = _view("unsqueeze(Tensor(a) self, int dim) -> Tensor(a)", _unsqueeze)
+derive(unsqueeze, self=lambda grad, dim: grad.squeeze(dim))
+
+
+def _squeeze(shape, strides, offset, dims=None) -> Layout:
+    """Without the dims of size 1 (among those given)."""
+    ndim = len(shape)
+    among = range(ndim) if dims is None else (wrap_dims(dims, ndim) if ndim else ())
+    kept = [i for i in range(ndim) if shape[i] != 1 or i not in among]
+    return tuple([shape[i] for i in kept]), tuple([strides[i] for i in kept]), offset
+
+
+squeeze = _view("squeeze(Tensor(a) self) -> Tensor(a)", _squeeze)
+squeeze_dim = _view("squeeze.dim(Tensor(a) self, int dim) -> Tensor(a)", _squeeze)
+squeeze_dims = _view("squeeze.dims(Tensor(a) self, int[] dim) -> Tensor(a)", _squeeze)
+for _n, _op in enumerate((squeeze, squeeze_dim, squeeze_dims)):
+    derive(
+        _op,
+        name_=f"SqueezeBackward{_n}",
+        self=lambda grad, self: grad.reshape(self._shape),
+    )
+
+
+def _diagonal(shape, strides, offset, at=0, dim1=0, dim2=1) -> Layout:
+    """A diagonal of two dims, as a new last dim."""
+    ndim = len(shape)
+    a, b = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    if a == b:
+        raise RuntimeError(
+            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
+        )
+    if at >= 0:
+        size = max(min(shape[a], shape[b] - at), 0)
+        step = at * strides[b]
+    else:
+        size = max(min(shape[a] + at, shape[b]), 0)
+        step = -at * strides[a]
+    kept = [i for i in range(ndim) if i not in (a, b)]
+    return (
+        (*(shape[i] for i in kept), size),
+        (*(strides[i] for i in kept), strides[a] + strides[b]),
+        offset + (step if size else 0),
+    )
+
+
+diagonal = _view(
+    "diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)",
+    _diagonal,
+)
+
+
+@operator("diagonal_backward(Tensor grad_output, int[] input_sizes, int offset, "
+          "int dim1, int dim2) -> Tensor", variants="function")
+def diagonal_backward(grad_output, input_sizes, offset, dim1, dim2):
+    """Zeros with the gradient on a diagonal."""
+    made = grad_output.new_zeros(input_sizes)
+    made.diagonal(offset, dim1, dim2).copy_(grad_output)
+    return made
+
+
+derive(
+    diagonal,
+    self=lambda grad, self, offset, dim1, dim2: torch.diagonal_backward(
+        grad, self._shape, offset, dim1, dim2
+    ),
+)
+derive(
+    diagonal_backward,
+    grad_output=lambda grad, offset, dim1, dim2: grad.diagonal(offset, dim1, dim2),
+)
+
+
+def _unfold(shape, strides, offset, dimension, size, step) -> Layout:
+    """All windows of a dim, each in a new last dim."""
+    ndim = len(shape)
+    dim = wrap_dim(dimension, ndim)
+    own = shape[dim] if ndim else 1
+    if size > own:
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {dim} is {own} but size is {size}"
+        )
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    stride = strides[dim] if ndim else 1
+    if ndim == 0:
+        return (size,), (1,), offset
+    count = (own - size) // step + 1
+    return (
+        (*shape[:dim], count, *shape[dim + 1 :], size),
+        (*strides[:dim], stride * step, *strides[dim + 1 :], stride),
+        offset,
+    )
+
+
+unfold = _view(
+    "unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)",
+    _unfold,
+    "method",
+)
+
+
+def _unfold_backward(grad, self, dimension, size, step):
+    dim = wrap_dim(dimension, self.ndim)
+    made = grad.new_zeros(self._shape)
+    if self.ndim == 0:
+        return grad.sum()
+    count = grad._shape[dim]
+    for i in range(size):  # windows overlap, but their i-th elements don't
+        part = slice_(made, dim, i, i + (count - 1) * step + 1, step)
+        part.add_(grad.select(-1, i))
+    return made
+
+
+derive(unfold, self=_unfold_backward)
+
+
+def _alias(shape, strides, offset) -> Layout:
+    """The same tensor as a view of itself."""
+    return shape, strides, offset
+
+
+alias = _view("alias(Tensor(a) self) -> Tensor(a)", _alias, "private")
+derive(alias, self=lambda grad: grad)
+
+
+def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
+    src, dst = wrap_dims(source, ndim), wrap_dims(destination, ndim)
+    if len(src) != len(dst):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(src)} dims) should contain the same number of dims as destination "
+            f"({list(dst)} dims)"
+        )
+    order = [-1] * ndim
+    for a, b in zip(src, dst, strict=True):
+        order[b] = a
+    rest = iter(i for i in range(ndim) if i not in src)
+    return [next(rest) if d == -1 else d for d in order]
+
+
+@operator("movedim.intlist(Tensor(a) self, int[1] source, int[1] destination) -> "
+          "Tensor(a)")
+def movedim(self, source, destination):
+    """Moves dims to other places; the rest keep their order."""
+    return self.permute(_movedim_order(self.ndim, source, destination))
+
+
+@operator("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> "
+          "Tensor(a)")
+def flatten(self, start_dim=0, end_dim=-1):
+    """Several dims as one."""
+    shape = self._shape
+    start, end = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after "
+                           "end_dim")
+    if not shape:
+        return self.reshape((1,))
+    if start == end:
+        return self
+    size = numel_of(shape[start : end + 1])
+    return self.reshape((*shape[:start], size, *shape[end + 1 :]))
+
+
+@operator("unflatten.int(Tensor(a) self, int dim, int[] sizes) -> Tensor(a)")
+def unflatten(self, dim, sizes):
+    """One dim as several."""
+    shape = self._shape
+    dim = wrap_dim(dim, len(shape))
+    sizes = as_ints(sizes)
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        new = infer_size(sizes, shape[dim])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
+            f"dim {dim} ({shape[dim]}) in the input tensor"
+        ) from None
+    return self.view((*shape[:dim], *new, *shape[dim + 1 :]))
+
+
+@operator("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def expand_as(self, other):
+    """Expanded to the shape of another tensor."""
+    return self.expand(other._shape)
+
+
+@operator("view_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def view_as(self, other):
+    """Viewed in the shape of another tensor."""
+    return self.view(other._shape)
+
+
+@operator("reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def reshape_as(self, other):
+    """Reshaped to the shape of another tensor."""
+    return self.reshape(other._shape)
+
+
+@operator("as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, "
+          "int? storage_offset=None) -> Tensor")
+def as_strided_scatter(self, src, size, stride, storage_offset=None):
+    """A copy in which a strided part is replaced."""
+    made = self.clone()
+    made.as_strided(size, stride, storage_offset).copy_(src)
+    return made
+
+
+def _scatter_rest(grad, src, size, stride, storage_offset):
+    return grad.as_strided_scatter(
+        grad.new_zeros(src._shape), size, stride, storage_offset
+    )
+
+
+derive(
+    as_strided_scatter,
+    self=_scatter_rest,
+    src=lambda grad, size, stride, storage_offset: grad.as_strided(
+        size, stride, storage_offset
+    ),
+)
+
+
+# Several views at once.
+
+
+_MULTI_VIEW = (
+    "Output {output_nr} of {name} is a view and is being modified inplace. This view is "
+    "the output of a function that returns multiple views. Such functions do not allow "
+    "the output views to be modified inplace. You should replace the inplace operation "
+    "by an out-of-place one."
+)
+
+
+def _mark(views: Any) -> Any:
+    for each in views:
+        if each._keys & dtypes.DIFFERENTIABLE_MASK:
+            each._autograd_meta().creation = _MULTI_VIEW
+    return views
+
+
+@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]")
+def unbind(self, dim=0):
+    """All slices of a dim, without the dim."""
+    if self.ndim == 0:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    dim = wrap_dim(dim, self.ndim)
+    return _mark(tuple([self.select(dim, i) for i in range(self._shape[dim])]))
+
+
+def _unbind_backward(grads, self, dim):
+    known = next(g for g in grads if g is not None)
+    return torch.stack(
+        [g if g is not None else torch.zeros_like(known) for g in grads], dim
+    )
+
+
+derive(unbind, self=_unbind_backward)
+
+
+@operator("split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]")
+def split_with_sizes(self, split_sizes, dim=0):
+    """Pieces of given lengths along a dim."""
+    if self.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = wrap_dim(dim, self.ndim)
+    size, sizes = self._shape[dim], as_ints(split_sizes)
+    if sum(sizes) != size or any(n < 0 for n in sizes):
+        raise RuntimeError(
+            "split_with_sizes expects split_sizes to sum exactly to "
+            f"{size} (input tensor's size at dimension {dim}), but got "
+            f"split_sizes={list(sizes)}"
+        )
+    return _mark(_pieces(self, sizes, dim))
+
+
+def _pieces(self: Any, sizes: Any, dim: int) -> Any:
+    start, made = 0, []
+    for n in sizes:
+        made.append(slice_(self, dim, start, start + n, 1))
+        start += n
+    return tuple(made)
+
+
+def _split_backward(grads, self, dim, sizes):
+    dim = wrap_dim(dim, self.ndim)
+    known = next(g for g in grads if g is not None)
+    parts = []
+    for g, n in zip(grads, sizes, strict=True):
+        shape = list(self._shape)
+        shape[dim] = n
+        parts.append(g if g is not None else known.new_zeros(shape))
+    return torch.cat(parts, dim)
+
+
+derive(
+    split_with_sizes,
+    self=lambda grads, self, split_sizes, dim: _split_backward(
+        grads, self, dim, as_ints(split_sizes)
+    ),
+)
+
+
+@operator("split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]")
+def split(self, split_size, dim=0):
+    """Pieces of one length along a dim; the last may be shorter."""
+    if self.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    if split_size < 0:
+        raise RuntimeError(
+            "split expects split_size be non-negative, but got "
+            f"split_size={split_size}"
+        )
+    dim = wrap_dim(dim, self.ndim)
+    return _mark(_pieces(self, _even(self._shape[dim], split_size), dim))
+
+
+def _even(size: int, each: int) -> list[int]:
+    if each == 0:
+        if size:
+            raise RuntimeError(
+                "split_size can only be 0 if dimension size is 0, but got dimension "
+                f"size of {size}"
+            )
+        return [0]
+    return [min(each, size - i) for i in range(0, size, each)] or [0]
+
+
+derive(
+    split,
+    self=lambda grads, self, split_size, dim: _split_backward(
+        grads, self, dim, _even(self._shape[wrap_dim(dim, self.ndim)], split_size)
+    ),
+)
+
+
+@operator("split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]")
+def split_sizes(self, split_size, dim=0):
+    """Pieces of given lengths along a dim."""
+    return torch.split_with_sizes(self, split_size, dim)
+
+
+@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]")
+def chunk(self, chunks, dim=0):
+    """At most ``chunks`` pieces of equal length along a dim."""
+    if self.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    dim = wrap_dim(dim, self.ndim)
+    size = self._shape[dim]
+    each = -(-size // chunks)
+    if each == 0 and size == 0:
+        return torch.split_with_sizes(self, [0] * chunks, dim)
+    return torch.split(self, each, dim)
