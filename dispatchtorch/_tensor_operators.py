@@ -158,7 +158,10 @@ def __pos__(self: Tensor) -> Tensor:
 
 def _getitem(self: Tensor, index: Any) -> Any:
     if type(index) is int:
-        return self.select(0, index) if self._shape else _select_scalar(self)
+        try:
+            return self.select(0, index)
+        except IndexError:
+            pass  # for the words of indexing rather than those of select
     return _Indexing(self, index).read()
 
 
@@ -239,7 +242,7 @@ class _Indexing:
     def read(self) -> Any:
         if not self.indices:
             if self.view is self.source:
-                return self.source.view_as(self.source) if False else _aliased(self.view)
+                return _aliased(self.view)
             return self.view
         return _index(self.view, _same_device(self.indices, self.view))
 

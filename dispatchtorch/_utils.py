@@ -192,6 +192,8 @@ def _strided(root: Any, size: Any, stride: Any, offset: Any) -> Any:
                 f"{reach * item} are out of bounds for storage of size "
                 f"{root.numel() * item}"
             )
+    # as_strided counts from where the memory starts, and a root may be a part of it.
+    offset += root.storage_offset()
     # detach() takes off the view's tie to the root: this is a tensor of its own.
     return torch.as_strided(root.detach(), size, stride, offset).detach()
 

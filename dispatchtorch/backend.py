@@ -31,6 +31,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.device import device as Device
 from dispatchtorch.device import registry as _devices
 from dispatchtorch.dispatch import codegen, keys, state
+from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.operator import changing_registry
 
 __all__ = [
@@ -398,3 +399,12 @@ def _check_type(name: str) -> None:
 
 
 _devices.check = _check_type
+
+
+def _load_extensions() -> None:
+    from dispatchtorch.plugins import manager
+
+    manager.load_extensions()
+
+
+_operator.before_bind = _load_extensions

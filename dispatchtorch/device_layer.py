@@ -16,8 +16,10 @@ from dispatchtorch import backend as _backend
 from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator, get_operator, invalidate
+from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
 from dispatchtorch.errors import FallbackError, UnsupportedOperator
 from dispatchtorch.lift import Plain, View, shape_mismatch
 from dispatchtorch.tensor import Tensor, alias, new_tensor
@@ -149,6 +151,13 @@ def decomposition(op: Operator, keys: int) -> Function:
     body = positional_body(op)
     if not keys & K.AUTOGRAD:
         return body
+    if "views" in op.tags:
+        # Views must be of the operand itself, whose history they share.
+        def masked(*args: Any) -> Any:
+            with state.exclude(K.AUTOGRAD | K.VIEW):
+                return body(*args)
+
+        return masked
 
     def below_autograd(*args: Any) -> Any:
         return body(*[_without_history(each) for each in args])
@@ -245,11 +254,11 @@ def fallback_counts() -> dict[tuple[str, str], tuple[int, int]]:
 def _fallback(op: Operator, backend: Backend) -> Function:
     if get_fallback_policy() == "error":
         return _forbidden_fallback(op, backend)
-    host = _backend.get_backend("cpu")
     name = (op.full_name, backend.device_type)
     arguments = op.schema.arguments
 
     def crossing(*args: Any) -> Any:
+        host = _backend.get_backend("cpu")
         moved = 0
         index = 0
 
@@ -412,7 +421,7 @@ class BookkeepingLayer(Layer):
         if "inplace" in op.tags:
             return _writing(op, inner, bool(keys & K.INFERENCE_MODE))
         if "view" in op.tags:
-            return _viewing(inner, bool(keys & K.INFERENCE_MODE))
+            return _viewing(op, keys, inner)
         return inner
 
     def describe(self, op: Operator, keys: int) -> str:
@@ -422,25 +431,37 @@ class BookkeepingLayer(Layer):
 
 
 def _writing(op: Operator, inner: Function, inference: bool) -> Function:
-    def writing(self: Tensor, *args: Any) -> Tensor:
-        if self._base is not None or self._backend.is_host:
-            check_overlap(self)
-        if self._keys & K.INFERENCE and not inference:
-            raise RuntimeError(
-                "Inplace update to inference tensor outside InferenceMode is not "
-                "allowed.You can make a clone to get a normal tensor before doing "
-                "inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
-                "details."
-            )
-        inner(self, *args)
-        ver = self._ver
-        if ver is None:
-            self._ver = [1, 0]
-        else:
-            ver[0] += 1
-        return self
+    listed = ", ".join(a.name for a in op.schema.arguments)
+    first = op.schema.arguments[0].name
+    lines = [
+        f"def kernel({listed}):",
+        f"    if {first}._base is not None: check_overlap({first})",
+        f"    if {first}._keys & INFERENCE: check_inference({first})",
+        f"    inner({listed})",
+        f"    ver = {first}._ver",
+        f"    if ver is None: {first}._ver = [1, 0]",
+        "    else: ver[0] += 1",
+        f"    return {first}",
+    ]
+    constants = {
+        "inner": inner,
+        "check_overlap": check_overlap,
+        "check_inference": _check_inference if not inference else _nothing,
+        "INFERENCE": K.INFERENCE,
+    }
+    return compile_function("\n".join(lines), "kernel", constants)
 
-    return writing
+
+def _nothing(t: Tensor) -> None:
+    """Inference tensors may be written inside inference mode."""
+
+
+def _check_inference(t: Tensor) -> None:
+    raise RuntimeError(
+        "Inplace update to inference tensor outside InferenceMode is not allowed.You can "
+        "make a clone to get a normal tensor before doing inplace update.See "
+        "https://github.com/pytorch/rfcs/pull/17 for more details."
+    )
 
 
 def check_overlap(t: Tensor) -> None:
@@ -457,29 +478,24 @@ def check_overlap(t: Tensor) -> None:
                 )
 
 
-def _viewing(inner: Function, inference: bool) -> Function:
-    differentiable = _differentiable_mask()
-
-    def viewing(self: Tensor, *args: Any) -> Tensor:
-        view: Tensor = inner(self, *args)
-        ver = self._ver
-        if ver is None:
-            ver = self._ver = [0, 0]
-        view._ver = ver
-        base = self._base
-        view._base = self if base is None else base
-        view._stamp = ver[1]
-        if view._keys & differentiable and not inference:
-            view._keys |= K.VIEW
-        return view
-
-    return viewing
-
-
-def _differentiable_mask() -> int:
-    from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
-
-    return DIFFERENTIABLE_MASK
+def _viewing(op: Operator, keys: int, inner: Function) -> Function:
+    listed = ", ".join(a.name for a in op.schema.arguments)
+    first = op.schema.arguments[0].name
+    lines = [
+        f"def kernel({listed}):",
+        f"    view = inner({listed})",
+        f"    ver = {first}._ver",
+        f"    if ver is None: ver = {first}._ver = [0, 0]",
+        "    view._ver = ver",
+        f"    base = {first}._base",
+        f"    view._base = {first} if base is None else base",
+        "    view._stamp = ver[1]",
+    ]
+    if not keys & K.INFERENCE_MODE and keys & DIFFERENTIABLE_MASK:
+        lines.append("    view._keys |= VIEW")
+    lines.append("    return view")
+    constants = {"inner": inner, "VIEW": K.VIEW}
+    return compile_function("\n".join(lines), "kernel", constants)
 
 
 register_layer(DeviceLayer())

@@ -32,7 +32,9 @@ __all__ = [
 
 _ARCHIVE_URL = "https://github.com/{owner}/{repo}/zipball/{ref}"
 _PAGE_URL = "https://github.com/{owner}/{repo}/tree/{ref}/"
-_REFS_URL = "https://api.github.com/repos/{owner}/{repo}/{kind}?per_page=100&page={page}"
+_REFS_URL = (
+    "https://api.github.com/repos/{owner}/{repo}/{kind}?per_page=100&page={page}"
+)
 _TRUSTED_OWNERS = ("facebookincubator", "facebookresearch", "fairinternal", "pytorch")
 _HUBCONF = "hubconf.py"
 _CHUNK = 1 << 17
@@ -67,7 +69,7 @@ def list(
     github: str,
     force_reload: bool = False,
     skip_validation: bool = False,
-    trust_repo: bool | str | None = "check",
+    trust_repo: bool | str = "check",
     verbose: bool = True,
 ) -> builtins.list[str]:
     """The names of all that a repository offers.
@@ -85,7 +87,7 @@ def list(
         folder = _local_folder(github, force_reload)
     else:
         folder = _github_folder(
-            github, force_reload, trust_repo, "list", verbose, skip_validation
+            github, force_reload, trust_repo, verbose, skip_validation
         )
     with _hubconf(folder) as module:
         return [
@@ -100,15 +102,13 @@ def help(
     model: str,
     force_reload: bool = False,
     skip_validation: bool = False,
-    trust_repo: bool | str | None = "check",
+    trust_repo: bool | str = "check",
 ) -> str | None:
     """The docstring of what a repository offers as ``model``; see :func:`list`."""
     if _is_path(github):
         folder = _local_folder(github, force_reload)
     else:
-        folder = _github_folder(
-            github, force_reload, trust_repo, "help", True, skip_validation
-        )
+        folder = _github_folder(github, force_reload, trust_repo, True, skip_validation)
     with _hubconf(folder) as module:
         return _entry(module, model).__doc__
 
@@ -118,7 +118,7 @@ def load(
     model: str,
     *args: Any,
     source: str = "github",
-    trust_repo: bool | str | None = "check",
+    trust_repo: bool | str = "check",
     force_reload: bool = False,
     verbose: bool = True,
     skip_validation: bool = False,
@@ -139,7 +139,7 @@ def load(
         )
     if source == "github":
         folder = _github_folder(
-            repo_or_dir, force_reload, trust_repo, "load", verbose, skip_validation
+            repo_or_dir, force_reload, trust_repo, verbose, skip_validation
         )
     else:
         folder = _local_folder(repo_or_dir, force_reload)
@@ -289,7 +289,7 @@ def _check_ref(owner: str, repo: str, ref: str) -> None:
     )
 
 
-def _check_trust(owner: str, repo: str, trust: bool | str | None, verb: str) -> None:
+def _check_trust(owner: str, repo: str, trust: bool | str) -> None:
     """Asks, or remembers the answer, in a file that lists trusted repositories."""
     name = f"{owner}_{repo}"
     path = os.path.join(get_dir(), "trusted_list")
@@ -297,10 +297,10 @@ def _check_trust(owner: str, repo: str, trust: bool | str | None, verb: str) -> 
     if os.path.exists(path):
         with open(path) as file:
             trusted = {line.strip() for line in file}
-    if trust not in (True, False, "check", None):
+    if trust not in (True, False, "check"):
         raise ValueError(f"trust_repo is True, False or 'check', not {trust!r}")
     if trust is not True:
-        if trust != False and (name in trusted or owner in _TRUSTED_OWNERS):  # noqa: E712
+        if trust == "check" and (name in trusted or owner in _TRUSTED_OWNERS):
             return
         answer = input(
             f"The repository {name} does not belong to the list of trusted repositories "
@@ -308,7 +308,7 @@ def _check_trust(owner: str, repo: str, trust: bool | str | None, verb: str) -> 
             "to add it to the trusted list of repositories (y/N)?"
         ).strip()
         if answer.lower() in ("", "n", "no"):
-            raise Exception("Untrusted repository.")
+            raise Exception("Untrusted repository.")  # noqa: TRY002
         if answer.lower() not in ("y", "yes"):
             raise ValueError(f"Unrecognized response {answer}.")
     if name not in trusted:
@@ -319,15 +319,14 @@ def _check_trust(owner: str, repo: str, trust: bool | str | None, verb: str) -> 
 def _github_folder(
     github: str,
     reload: bool,
-    trust: bool | str | None,
-    verb: str,
+    trust: bool | str,
     verbose: bool,
     skip_validation: bool,
 ) -> str:
     """Where the repository is unpacked, after downloading it if necessary."""
     os.makedirs(get_dir(), exist_ok=True)
     owner, repo, ref = _parse(github)
-    _check_trust(owner, repo, trust, verb)
+    _check_trust(owner, repo, trust)
     # Slashes in a branch's name would make folders.
     folder = os.path.join(get_dir(), f"{owner}_{repo}_{ref}".replace("/", "_"))
     if os.path.exists(folder) and not reload:

@@ -171,6 +171,10 @@ class Pointwise(Lift):
             return dtypes.bool
         return computed.to_real() if self.result == "real" else computed
 
+    def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
+        """Lines before the call, for arguments that the native kernel doesn't take."""
+        return []
+
     def _names(self, op: Operator) -> tuple[list[str], list[str], list[str]]:
         arguments = op.schema.arguments
         names = [a.name for a in arguments]
@@ -187,7 +191,7 @@ class Pointwise(Lift):
     ) -> Function:
         names, operands, rest = self._names(op)
         tensor_bits = keys & DTYPE_MASK
-        listed = ", ".join(names)
+        listed = ", ".join(a.name for a in op.schema.arguments)
         one_dtype = tensor_bits & (tensor_bits - 1) == 0
         if one_dtype:
             common = _with_scalars(dtypes.dtypes_in(tensor_bits)[0], keys)
@@ -212,7 +216,7 @@ class Pointwise(Lift):
         }
         scalars = keys & SCALAR_MASK
         values = []
-        lines = []
+        lines = self.prologue(op, constants)
         for name in operands:
             if scalars and name != operands[0]:
                 values.append(f"(scalars.of({name}) if type({name}) is not Tensor "
@@ -263,7 +267,14 @@ class Pointwise(Lift):
         enter, leave = constants.get("enter"), constants.get("leave")
         quiet = constants.get("quiet")
 
+        begin: dict[str, Any] = {}
+        prologue = self.prologue(op, begin)
+        if prologue:
+            listed = ", ".join(a.name for a in op.schema.arguments)
+            lines = [*prologue, f"return promoting({listed})"]
+
         def promoting(*args: Any) -> Any:
+            args = args[: len(names)]
             values = [args[i] for i in positions]
             common = result_type(values)
             computed = self.compute_dtype(op, common)
@@ -294,6 +305,9 @@ class Pointwise(Lift):
                     leave(token)
             return new_tensor(r, result_keys(backend, result, keys))
 
+        if prologue:
+            begin["promoting"] = promoting
+            return _closure(op, listed, lines, begin)
         return promoting
 
     def bind_inplace(
@@ -315,7 +329,7 @@ class Pointwise(Lift):
         if result is not own or computed is not own or _needs_opmath(own, keys):
             return None
         names, operands, rest = self._names(op.functional)
-        listed = ", ".join(names)
+        listed = ", ".join(a.name for a in op.schema.arguments)
         constants: dict[str, Any] = {
             "fn": kernel.function,
             "failed": _Failed(op, backend, inplace=True),
@@ -330,7 +344,8 @@ class Pointwise(Lift):
             values[1] = f"scalars[{second}] if {second} else scalars.of({second})"
         first = operands[0]
         call = f"r = fn({', '.join(values + rest)}, out={first}._data)"
-        lines = guarded(backend, call, f"failed(error, ({', '.join(operands)},))")
+        lines = self.prologue(op, constants)
+        lines += guarded(backend, call, f"failed(error, ({', '.join(operands)},))")
         constants["declined"] = declined
         lines.append(f"if r is NotImplemented: return declined({listed})")
         lines.append(f"return {first}")

@@ -162,8 +162,6 @@ def load(
     if not weights_only:
         pickle_module = pickle if pickle_module is None else pickle_module
         _check_dill_version(pickle_module)
-    if mmap and not isinstance(f, (str, os.PathLike)):
-        raise ValueError("f must be a file path in order to use the mmap argument")
     with _opened(f) as file:
         try:
             if not _is_zip(file):
@@ -176,6 +174,10 @@ def load(
                     )
                 return legacy.load_legacy(
                     file, map_location, pickle_module, pickle_load_args
+                )
+            if mmap and not isinstance(f, (str, os.PathLike)):
+                raise ValueError(
+                    "f must be a file path in order to use the mmap argument"
                 )
             mapped = reader.map_file(f) if mmap else None
             return reader.load_zip(

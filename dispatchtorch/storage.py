@@ -20,20 +20,22 @@ from dispatchtorch._storage.typed import (
     _warn_typed_storage_removal,
     legacy_storage_classes,
 )
-
-globals().update(legacy_storage_classes("dispatchtorch", "cpu"))
 from dispatchtorch._storage.untyped import UntypedStorage
 from dispatchtorch._utils import tensor_deepcopy, tensor_reduce_ex
 
 __all__ = ["TypedStorage", "UntypedStorage"]
 
-# Shown here as in PyTorch, underscores and all.
+# FloatStorage and its kind, which ``dispatchtorch`` shows as its own.
+globals().update(legacy_storage_classes("dispatchtorch", "cpu"))
+
+# Not public, and yet PyTorch's users (and the tensor here) look for them in this module.
 _private = (
+    _LegacyStorage,
     _get_always_warn_typed_storage_removal,
+    _load_from_bytes,
     _reset_warn_typed_storage_removal,
     _set_always_warn_typed_storage_removal,
     _warn_typed_storage_removal,
-    legacy_storage_classes,
+    tensor_deepcopy,
+    tensor_reduce_ex,
 )
-
-globals().update(legacy_storage_classes("dispatchtorch", "cpu"))

@@ -173,7 +173,11 @@ class _NamedAsPyTorch:
     def save_global(self, obj: Any, name: str | None = None) -> None:
         names = torch_name(obj, name)
         if names is None:
-            super().save_global(obj, name)  # type: ignore[misc]
+            try:
+                super().save_global(obj, name)  # type: ignore[misc]
+            except pickle.PicklingError:
+                pickle.dumps(obj)  # C's pickler has the words that users know
+                raise
             return
         module, name = names
         me: Any = self
@@ -257,6 +261,8 @@ def replaced(path: Any) -> Iterator[Any]:
     beside = os.path.join(folder, f".{os.getpid():x}-{os.urandom(6).hex()}.tmp")
     try:
         file = open(beside, "xb")  # noqa: SIM115 - closed below, before the rename
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, error.strerror, os.fspath(path)) from None
     except PermissionError:
         if before is None:
             raise

@@ -286,6 +286,8 @@ def compile_packet(packet: Packet, form: str) -> Kernel:
     resolve: Any = choose
     if [a.base for a in first.schema.arguments if not a.kwonly] == ["Tensor"]:
         resolve = _with_fast_path(first, first_entry, form, choose)
+    elif varargs_index(first, form) == 1 and len(first.schema.arguments) == 2:
+        resolve = _with_fast_ints(first, first_entry, choose)
 
     resolve.__name__ = name
     resolve.__qualname__ = f"Tensor.{name}" if form == "method" else name
@@ -319,6 +321,27 @@ def _with_fast_path(op: Operator, entry: Kernel, form: str, choose: Kernel) -> K
         "        keys = keys & tls.mask | tls.include",
         f"    return table[keys](self{rest})",
     ]
+    made = compile_function("\n".join(lines), op.name, constants)
+    table.form = made
+    return made
+
+
+def _with_fast_ints(op: Operator, entry: Kernel, choose: Kernel) -> Kernel:
+    """A resolver that calls the overload of separate ints without looking further."""
+    table = entry.op.new_table()  # type: ignore[attr-defined]
+    lines = [
+        f"def {op.name}(self, *args, **kwargs):",
+        "    if kwargs or not args or type(args[0]) is not int:",
+        "        return choose(self, *args, **kwargs)",
+        "    try:",
+        "        keys = self._keys",
+        "    except AttributeError:",
+        "        return choose(self, *args)",
+        "    if ACTIVE:",
+        "        keys = keys & tls.mask | tls.include",
+        "    return table[keys](self, args)",
+    ]
+    constants = {"choose": choose, "table": table}
     made = compile_function("\n".join(lines), op.name, constants)
     table.form = made
     return made

@@ -32,8 +32,8 @@ _lock = threading.RLock()
 _operators: dict[str, Operator] = {}
 packets: dict[str, Packet] = {}
 
-# Runs once before the first bind (outside the lock, because it may import plugins).
-before_first_bind: list[Callable[[], None]] = []
+# Runs before a bind, outside the lock because it may import plugins.
+before_bind: Callable[[], None] = lambda: None  # noqa: E731 - replaced by the plugin loader
 # Called with the arguments that no entry function could take; raises the right error.
 reject: Callable[..., Any]
 
@@ -49,8 +49,7 @@ class Table(dict[int, Kernel]):
         self.form = form
 
     def __missing__(self, keys: int) -> Kernel:
-        while before_first_bind:
-            before_first_bind.pop(0)()
+        before_bind()
         with _lock:
             kernel = self[keys] = self.op.bind(keys, self.form)
         return kernel

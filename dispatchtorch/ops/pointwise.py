@@ -70,34 +70,18 @@ class _Scaled(Pointwise):
     def _names(self, op: Operator) -> Any:
         return ["self", "other"], ["self", "other"], []
 
-    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
-        plain = super().bind(op, keys, backend, kernel, declined)
-        return _with_alpha(plain, op.functional or op)
-
-    def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
-        direct = super().bind_inplace(
-            op, keys, backend, kernel, lambda a, b: declined(a, b, 1)
-        )
-        if direct is None:
-            return None
-
-        def scaled(self, other, alpha):  # type: ignore[no-untyped-def]
-            if alpha is _ONE:
-                return direct(self, other)
-            return direct(self, scaled_operand(op.name.rstrip("_"), self, other, alpha))
-
-        return scaled
+    def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
+        constants.update(ONE=_ONE, with_alpha=_with_alpha(op))
+        return ["if alpha is not ONE: return with_alpha(self, other, alpha)"]
 
 
-def _with_alpha(plain: Any, op: Operator) -> Any:
+def _with_alpha(op: Operator) -> Any:
     name = op.name
 
     def scaled(self, other, alpha):  # type: ignore[no-untyped-def]
-        if alpha is _ONE:
-            return plain(self, other)
         other = scaled_operand(name, self, other, alpha)
         # Below autograd: whatever history the operands have is recorded above.
-        return op(bare(self) if hasattr(self, "_keys") else self, bare(other))
+        return op(bare(self), bare(other) if hasattr(other, "_keys") else other)
 
     return scaled
 

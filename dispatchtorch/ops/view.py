@@ -665,7 +665,8 @@ def _mark(views: Any) -> Any:
     return views
 
 
-@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]")
+@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]",
+          tags="views")
 def unbind(self, dim=0):
     """All slices of a dim, without the dim."""
     if self.ndim == 0:
@@ -684,7 +685,8 @@ def _unbind_backward(grads, self, dim):
 derive(unbind, self=_unbind_backward)
 
 
-@operator("split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]")
+@operator("split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]",
+          tags="views")
 def split_with_sizes(self, split_sizes, dim=0):
     """Pieces of given lengths along a dim."""
     if self.ndim == 0:
@@ -727,7 +729,8 @@ derive(
 )
 
 
-@operator("split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]")
+@operator("split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]",
+          tags="views")
 def split(self, split_size, dim=0):
     """Pieces of one length along a dim; the last may be shorter."""
     if self.ndim == 0:
@@ -760,13 +763,15 @@ derive(
 )
 
 
-@operator("split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]")
+@operator("split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]",
+          tags="views")
 def split_sizes(self, split_size, dim=0):
     """Pieces of given lengths along a dim."""
     return torch.split_with_sizes(self, split_size, dim)
 
 
-@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]")
+@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]",
+          tags="views")
 def chunk(self, chunks, dim=0):
     """At most ``chunks`` pieces of equal length along a dim."""
     if self.ndim == 0:

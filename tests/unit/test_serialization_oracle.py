@@ -160,7 +160,7 @@ def test_archives_are_pytorch_s_byte_for_byte_but_for_their_id(case, tmp_path):
     assert names[0] == names[1]
     for i, data in enumerate(pair):
         # The id is forty digits; its checksum is in its descriptor and the directory.
-        found = re.search(rb"serialization_idFB..Z*(\d{40})PK\7\10(.{4})", data, re.S)
+        found = re.search(rb"serialization_idFB..Z*(\d{40})PK\x07\x08(.{4})", data, re.S)
         number, crc = found.groups()
         pair[i] = data.replace(number, b"0" * 40).replace(crc, b"0000")
     assert pair[0] == pair[1]
@@ -458,10 +458,8 @@ def test_unsafe_globals_are_listed_as_by_pytorch():
 def test_errors_of_use_are_pytorch_s(call):
     mine, theirs = outcome(lambda: call(torch)), outcome(lambda: call(oracle))
     assert mine[0] == theirs[0]
-    # Addresses in reprs differ from run to run.
-    assert re.sub("0x[0-9a-f]+", "", mine[1]) == re.sub("0x[0-9a-f]+", "", theirs[1]) or (
-        mine[0] is EOFError
-    )
+    if mine[0] is not EOFError:  # whose text there is empty
+        assert mine[1] == theirs[1]
 
 
 def test_the_environment_decides_as_in_pytorch(monkeypatch):

@@ -16,13 +16,6 @@ __all__ = ["plugin"]
 class _Plugin:
     """The plugin object of the built-in device; the hooks are those of every plugin."""
 
-    def __init__(self) -> None:
-        from pluggy import HookimplMarker
-
-        hookimpl = HookimplMarker("dispatchtorch")
-        for name in ("dispatchtorch_describe", "dispatchtorch_register_device"):
-            hookimpl(getattr(type(self), name))
-
     def dispatchtorch_describe(self) -> dict[str, Any]:
         return {
             "device": "cpu",

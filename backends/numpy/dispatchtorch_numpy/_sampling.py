@@ -86,7 +86,8 @@ def box_muller_16(u: np.ndarray) -> np.ndarray:
     radius = np.ascontiguousarray(halves[:, 0]).view(u.dtype)
     angle = np.ascontiguousarray(halves[:, 1]).view(u.dtype)
     np.subtract(1.0, radius, out=radius)
-    np.log(radius, out=radius)
+    # NumPy's float32 logarithm is the one function here that float64 is better for
+    np.copyto(radius, np.log(radius, dtype=np.float64), casting="same_kind")
     radius *= -2.0
     np.sqrt(radius, out=radius)
     angle *= 2.0 * math.pi
@@ -240,44 +241,64 @@ _TAILS = tuple(
 )
 
 
-def binomial(count: float, prob: float, uniform: Uniform) -> float:
-    """One binomial variate: geometric gaps for a mean below 10, else Hörmann's BTRS."""
+def _single(x: float) -> float:
+    return float(np.float32(x))
+
+
+def binomial(
+    count: float, prob: float, uniform: Uniform, *, single: bool = False
+) -> float:
+    """One binomial variate: geometric gaps for a mean below 10, else Hörmann's BTRS.
+
+    `single` rounds the constants and the uniforms to float32, as PyTorch does there.
+    """
     if math.isnan(count) or math.isnan(prob):
         return math.nan
     if count <= 0.0 or prob <= 0.0:
         return 0.0
     if prob >= 1.0:
         return count
-    if prob > 0.5:
-        return count - _binomial_lower(count, 1.0 - prob, uniform)
-    return _binomial_lower(count, prob, uniform)
+    rounded = _single if single else float
+    rare = rounded(1.0 - prob) if prob > 0.5 else prob
+    if rounded(count * rare) < 10.0:
+        hits: float = _successes(count, rare, uniform, rounded)
+    else:
+        hits = _transformed(count, rare, uniform, rounded)
+    return count - hits if prob > 0.5 else hits
 
 
-def _binomial_lower(count: float, prob: float, uniform: Uniform) -> float:
-    """:func:`binomial` for 0 < prob <= 0.5."""
-    if count * prob < 10.0:
-        log_miss = math.log1p(-prob)
-        trials = hits = 0
-        while True:
-            u = uniform()
-            if u == 0.0:
-                return hits
-            trials += math.ceil(math.log(u) / log_miss)
-            if trials > count:
-                return hits
-            hits += 1
-    deviation = math.sqrt(count * prob * (1.0 - prob))
-    b = 1.15 + 2.53 * deviation
-    a = -0.0873 + 0.0248 * b + 0.01 * prob
-    c = count * prob + 0.5
-    v_r = 0.92 - 4.2 / b
-    odds = prob / (1.0 - prob)
-    alpha = (2.83 + 5.1 / b) * deviation
-    m = math.floor((count + 1.0) * prob)
+def _successes(
+    count: float, prob: float, uniform: Uniform, rounded: Callable[[float], float]
+) -> int:
+    log_miss = rounded(math.log1p(-prob))
+    trials = 0.0
+    hits = 0
     while True:
-        u = uniform() - 0.5
-        v = uniform()
-        us = 0.5 - abs(u)
+        u = rounded(uniform())
+        if u == 0.0:
+            return hits
+        trials = rounded(trials + math.ceil(rounded(rounded(math.log(u)) / log_miss)))
+        if trials > count:
+            return hits
+        hits += 1
+
+
+def _transformed(
+    count: float, prob: float, uniform: Uniform, rounded: Callable[[float], float]
+) -> int:
+    mean, miss = rounded(count * prob), rounded(1.0 - prob)
+    deviation = rounded(math.sqrt(rounded(mean * miss)))
+    b = rounded(1.15 + 2.53 * deviation)
+    a = rounded(-0.0873 + 0.0248 * b + 0.01 * prob)
+    c = rounded(mean + 0.5)
+    v_r = rounded(0.92 - 4.2 / b)
+    odds = rounded(prob / miss)
+    alpha = rounded((2.83 + 5.1 / b) * deviation)
+    m = math.floor(rounded(rounded(count + 1.0) * prob))
+    while True:
+        u = rounded(uniform() - 0.5)
+        v = rounded(uniform())
+        us = rounded(0.5 - abs(u))
         if us == 0.0:
             continue
         k = math.floor((2.0 * a / us + b) * u + c)

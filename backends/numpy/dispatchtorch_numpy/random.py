@@ -152,32 +152,22 @@ class CPUGenerator(MT19937Stream):
                 shape, dt, lambda s, d: self.uniform(s, d, low, high)
             )
         check_uniform(dt, low, high)
-        if dt == np.float64:
-            if (low, high) == (0.0, 1.0):
-                return self._fill(shape, dt, self.doubles)
-            return self._fill(
-                shape, dt, lambda n: _sampling.affine(self.doubles(n), high - low, low)
-            )
-        low32, high32 = np.float32(low), np.float32(high)
-        scale = float(high32 - low32)
+        double = dt == np.float64
+        unit = self.doubles if double else self.floats
+        if (low, high) == (0.0, 1.0) and dt.name in _WIDE:
+            return self._fill(shape, dt, unit)
+        wide = np.dtype(np.float64 if double else np.float32)
+        start, stop = wide.type(low), wide.type(high)
+        scale, shift = float(stop - start), float(start)
+        first, end = start.astype(dt), stop.astype(dt)
 
-        def floats(n: int) -> Array:
-            u = self.floats(n)
-            if low == 0.0 and high == 1.0:
-                return u
-            return _sampling.affine(u, scale, float(low32)).astype(np.float32)
-
-        if dt == np.float32:
-            return self._fill(shape, dt, floats)
-
-        first, last = low32.astype(dt), high32.astype(dt)
-
-        def narrow(n: int) -> Array:
-            out = floats(n).astype(dt)
-            out[out == last] = first  # what rounding carried up to the open end
+        def draw(n: int) -> Array:
+            out = _sampling.affine(unit(n), scale, shift).astype(wide).astype(dt)
+            # rounding may have carried a value up to the open end
+            np.copyto(out, first, where=out == end)
             return out
 
-        return self._fill(shape, dt, narrow)
+        return self._fill(shape, dt, draw)
 
     def normal(
         self,
@@ -483,8 +473,13 @@ class CPUGenerator(MT19937Stream):
         require(count.dtype, _WIDE, "binomial_cpu")
         counts, probs = count.reshape(-1).tolist(), prob.reshape(-1).tolist()
 
+        single = count.dtype == np.float32
+
         def run(uniform: Callable[[], float]) -> list[float]:
-            return [_sampling.binomial(n, p, uniform) for n, p in zip(counts, probs)]
+            return [
+                _sampling.binomial(n, p, uniform, single=single)
+                for n, p in zip(counts, probs)
+            ]
 
         return self._one_each(run, count)
 
@@ -524,11 +519,12 @@ class CPUGenerator(MT19937Stream):
         require(x.dtype, DIGITS, "rrelu_with_noise_out_cpu")
         out = np.ones(x.shape, x.dtype)
         negative = x <= 0
-        low, high = (float(x.dtype.type(bound)) for bound in (lower, upper))
+        if x.dtype != np.float64:
+            lower, upper = float(np.float32(lower)), float(np.float32(upper))
         with self._lock:
             u = self.doubles(int(np.count_nonzero(negative)))
-        u *= high - low
-        u += low
+        u *= upper - lower
+        u += lower
         slopes = np.empty(u.shape, x.dtype)
         _store(slopes, u)
         out[negative] = slopes

@@ -109,8 +109,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         if target_.dim() == 1:
             if input_.shape[0] != target_.shape[0]:
                 raise RuntimeError(
-                    "Input and target should have the same size "
-                    "in the batch dimension."
+                    "Input and target should have the same size in the batch dimension."
                 )
         elif target_.dim() == 0:
             if input_.dim() != 1:

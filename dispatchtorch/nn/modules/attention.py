@@ -32,7 +32,9 @@ def _canonical_mask(
     if mask is None:
         return None
     if mask.dtype != torch.bool and not mask.is_floating_point():
-        raise AssertionError(f"only bool and floating types of {mask_name} are supported")
+        raise AssertionError(
+            f"only bool and floating types of {mask_name} are supported"
+        )
     if other is not None and mask.dtype != other.dtype:
         warnings.warn(
             f"Support for mismatched {mask_name} and {other_name} is deprecated. "

@@ -181,9 +181,7 @@ class RNNBase(Module):
             )
         rank = 3 if batch_sizes is None else 2
         if input.dim() != rank:
-            raise RuntimeError(
-                f"input must have {rank} dimensions, got {input.dim()}"
-            )
+            raise RuntimeError(f"input must have {rank} dimensions, got {input.dim()}")
         if self.input_size != input.size(-1):
             raise RuntimeError(
                 "input.size(-1) must be equal to input_size. "
@@ -577,8 +575,8 @@ class LSTMCell(RNNCellBase):
         """The next (h, c); see RNNCellBase for the shapes."""
         self._check_rank(input, "input")
         if hx is not None:
-            for i in range(2):
-                self._check_rank(hx[i], f"hx[{i}]")
+            for i, part in enumerate(hx):
+                self._check_rank(part, f"hx[{i}]")
         batched = input.dim() == 2
         if not batched:
             input = input.unsqueeze(0)

@@ -420,11 +420,6 @@ class _Layer(Module):
     def _set_activation(self, activation: Callable[[Tensor], Tensor]) -> None:
         self.activation = activation
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if not hasattr(self, "activation"):
-            self.activation = F.relu
-
     def _block(
         self, x: Tensor, norm: Module, compute: Callable[[Tensor], Tensor]
     ) -> Tensor:
@@ -467,6 +462,11 @@ class TransformerEncoderLayer(_Layer):
                 self.activation_relu_or_gelu = code
         self.activation = activation
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not hasattr(self, "activation"):
+            self.activation = F.relu
+
     def forward(
         self,
         src: Tensor,
@@ -501,6 +501,13 @@ class TransformerDecoderLayer(_Layer):
     """
 
     _attentions = ("self_attn", "multihead_attn")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # PyTorch looks at the instance's dict alone, so that a copied layer whose
+        # activation is a module (which is kept elsewhere) computes a relu. Weights
+        # trained there depend on it.
+        state.setdefault("activation", F.relu)
+        super().__setstate__(state)
 
     def forward(
         self,

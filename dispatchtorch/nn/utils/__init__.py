@@ -52,4 +52,3 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
-

@@ -137,8 +137,7 @@ class ParametrizationList(ModuleList):
             result = self()
             if not isinstance(result, torch.Tensor):
                 raise ValueError(
-                    "A parametrization must return a tensor. "
-                    f"Got {_type_name(result)}."
+                    f"A parametrization must return a tensor. Got {_type_name(result)}."
                 )
             for what, a in zip(("dtype", "shape"), reversed(before)):
                 b = getattr(result, what)

@@ -236,6 +236,8 @@ class RandomUnstructured(_ByAmount):
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         count = self._count(t.nelement())
+        if count == 0:
+            return default_mask.clone()
         return _without_top(torch.rand_like(t), default_mask, count, largest=True)
 
     @classmethod
@@ -329,7 +331,12 @@ class LnStructured(_ByAmount):
     ) -> BasePruningMethod:
         """Prune `amount` of the channels of the parameter `name` of `module`."""
         return super().apply(
-            module, name, amount=amount, n=n, dim=dim, importance_scores=importance_scores
+            module,
+            name,
+            amount=amount,
+            n=n,
+            dim=dim,
+            importance_scores=importance_scores,
         )
 
 

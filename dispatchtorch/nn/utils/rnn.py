@@ -67,9 +67,7 @@ class PackedSequence(PackedSequence_):
             )
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
-        return super().__new__(
-            cls, data, batch_sizes, sorted_indices, unsorted_indices
-        )
+        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """`Tensor.to` on the data; `self` when nothing changes. Takes no `copy`."""

@@ -71,7 +71,9 @@ def _swap(owner: Module, name: str, value: Any) -> Any:
             return before
     before = getattr(owner, name, _ABSENT)
     if before is not _ABSENT and not isinstance(before, (torch.Tensor, type(None))):
-        raise TypeError(f"attribute `{name}`: {before} is not an instance of torch.Tensor")
+        raise TypeError(
+            f"attribute `{name}`: {before} is not an instance of torch.Tensor"
+        )
     if value is _ABSENT:
         delattr(owner, name)
     else:

@@ -356,7 +356,7 @@ def test_functional_forms(
             "v": lambda f=framework: [t.abs() for t in rows(f, 2)],
             "one": lambda f=framework: [f.tensor(1.0) for _ in SHAPES],
             "step": lambda f=framework: [f.tensor(2.0) for _ in SHAPES],
-            "none": lambda: [],
+            "none": list,
         }
         lists = [kinds[kind]() for kind in columns]
         params = rows(framework, 3)
