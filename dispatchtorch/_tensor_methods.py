@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dispatchtorch import dtypes
+from dispatchtorch.autograd.api import backward as _run_backward
 from dispatchtorch.autograd.node import RemovableHandle
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import keys as K
@@ -593,9 +594,7 @@ Tensor.grad = property(_get_grad, _set_grad, _del_grad)  # type: ignore[attr-def
 def backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None,
              create_graph: bool = False, inputs: Any = None) -> None:
     """Adds the gradients of the leaves of this tensor to their ``.grad``."""
-    from dispatchtorch.autograd.api import backward as run
-
-    run(self, gradient, retain_graph, create_graph, inputs=inputs)
+    _run_backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 @method
@@ -611,6 +610,7 @@ def retain_grad(self: Tensor) -> None:
         return
     meta.retains_grad = True
     node, number = edge
+    node.special = True
     if node.retained is None:
         node.retained = {}
     node.retained[number] = weakref.ref(self)
@@ -635,6 +635,7 @@ def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
         hooks = meta.hooks
     else:
         node, number = self._edge
+        node.special = True
         if node.tensor_hooks is None:
             node.tensor_hooks = {}
         hooks = node.tensor_hooks.setdefault(number, {})

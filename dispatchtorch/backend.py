@@ -7,7 +7,8 @@ asked of a device.
 The native array
     Any class, strided and mutable, with ``shape`` (a tuple of ints), ``strides`` and
     ``offset`` counted in elements, and ``dtype`` (a dispatchtorch dtype). Where the
-    library's arrays say these differently, override :meth:`Backend.strides` and its kind.
+    library's arrays say the last three differently, override :meth:`Backend.strides` and
+    its kind.
     Views share memory with the array that they were made from.
 
 Kernels

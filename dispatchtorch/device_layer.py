@@ -140,10 +140,10 @@ def positional_body(op: Operator) -> Function:
     names = [a.name for a in op.schema.arguments]
     first = len(names) - keyword
 
-    def adapted(*args: Any) -> Any:
-        return body(*args[:first], **dict(zip(names[first:], args[first:], strict=True)))
-
-    return adapted
+    listed = ", ".join(names)
+    call = ", ".join(names[:first] + [f"{n}={n}" for n in names[first:]])
+    source = f"def adapted({listed}):\n    return body({call})"
+    return compile_function(source, "adapted", {"body": body})
 
 
 def decomposition(op: Operator, keys: int) -> Function:

@@ -247,7 +247,7 @@ class Pointwise(Lift):
         else:
             lines.append(f"if r is NotImplemented: return declined({listed})")
         lines += _WRAP.format(keys="KEYS").strip().splitlines()
-        return _closure(op, listed, lines, constants)
+        return closure(op, listed, lines, constants)
 
     def _bind_promoting(
         self,
@@ -307,7 +307,7 @@ class Pointwise(Lift):
 
         if prologue:
             begin["promoting"] = promoting
-            return _closure(op, listed, lines, begin)
+            return closure(op, listed, lines, begin)
         return promoting
 
     def bind_inplace(
@@ -349,10 +349,10 @@ class Pointwise(Lift):
         constants["declined"] = declined
         lines.append(f"if r is NotImplemented: return declined({listed})")
         lines.append(f"return {first}")
-        return _closure(op, listed, lines, constants)
+        return closure(op, listed, lines, constants)
 
 
-def _closure(
+def closure(
     op: Operator, parameters: str, lines: list[str], constants: dict[str, Any]
 ) -> Function:
     body = "\n".join("    " + line for line in lines)
@@ -532,14 +532,20 @@ class Plain(Lift):
         if op.prepare is not None:
             constants["prepare"] = op.prepare
             lines.append(f"args = prepare({listed})")
-            call = "r = fn(*[natives(each) for each in args])"
-            constants["natives"] = natives
+            call = (
+                "r = fn(*[a._data if type(a) is Tensor else a if type(a) in PLAIN "
+                "else natives(a) for a in args])"
+            )
+            constants.update(natives=natives, Tensor=Tensor, PLAIN=_PLAIN_TYPES)
         else:
             call = f"r = fn({', '.join(_native_term(a) for a in arguments)})"
         lines += guarded(backend, call, "failed(error)")
         lines.append(f"if r is NotImplemented: return declined({listed})")
         lines.append("return wrap(r)")
-        return _closure(op, listed, lines, constants)
+        return closure(op, listed, lines, constants)
+
+
+_PLAIN_TYPES = {int, bool, float, tuple, type(None), str, dtypes.dtype}
 
 
 def natives(value: Any) -> Any:
@@ -702,4 +708,4 @@ class View(Lift):
             f"if r is NotImplemented: return declined({listed})",
             *_WRAP.format(keys="KEYS").strip().splitlines(),
         ]
-        return _closure(op, listed, lines, constants)
+        return closure(op, listed, lines, constants)

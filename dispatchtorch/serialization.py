@@ -150,6 +150,8 @@ def load(
         mmap: maps the file, a path, instead of reading it: data is read when it is used.
         pickle_load_args: arguments of the ``Unpickler``, such as ``encoding``.
 
+    An ``UntypedStorage`` loads as one; PyTorch gives a ``TypedStorage`` of bytes.
+
     Raises UnpicklingError for what ``weights_only`` doesn't allow, RuntimeError for
     damaged files.
     """
@@ -166,10 +168,11 @@ def load(
         try:
             if not _is_zip(file):
                 if mmap:
+                    name = f"{f}, " if isinstance(f, (str, os.PathLike)) else ""
                     raise RuntimeError(
                         "mmap can only be used with files saved with "
-                        f"`torch.save({f}, _use_new_zipfile_serialization=True), please "
-                        "torch.save your checkpoint with this option in order to use "
+                        f"`torch.save({name}_use_new_zipfile_serialization=True), please"
+                        " torch.save your checkpoint with this option in order to use "
                         "mmap."
                     )
                 return legacy.load_legacy(

@@ -15,7 +15,7 @@ import stat
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
@@ -35,6 +35,12 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _SIZES_FOLLOW, _UTF8 = 0x0008, 0x0800  # flags: after the data; of the names
 _ZEROS = bytes(1 << 20)
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    """``size`` zero bytes, in pieces."""
+    for start in range(0, size, len(_ZEROS)):
+        yield _ZEROS[: size - start]
 
 
 class ArchiveWriter:
@@ -64,10 +70,9 @@ class ArchiveWriter:
         self._add(name, len(data), [data])
 
     def add_zeros(self, name: str, size: int) -> None:
-        whole, rest = divmod(size, len(_ZEROS))
-        self._add(name, size, [_ZEROS] * whole + [_ZEROS[:rest]])
+        self._add(name, size, zeros(size))
 
-    def _add(self, name: str, size: int, chunks: list[Any]) -> None:
+    def _add(self, name: str, size: int, chunks: Iterable[Any]) -> None:
         path = f"{self._folder}/{name}".encode()
         start, big = self._offset, size >= _LIMIT32
         # A zip64 record says its sizes in an extra field, after the data in our case.

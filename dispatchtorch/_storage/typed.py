@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,22 +19,31 @@ from dispatchtorch._storage.untyped import UntypedStorage
 
 __all__ = ["TypedStorage", "legacy_storage_classes"]
 
+_PACKAGE = __name__.partition(".")[0] + "."
+
 _always_warn = False
 _has_warned = False
 
 
-def _warn_typed_storage_removal(stacklevel: int = 2) -> None:
+def _warn_typed_storage_removal() -> None:
+    """Warns, once a process, in the name of the first caller outside this package."""
     global _has_warned
-    if _always_warn or not _has_warned:
-        _has_warned = True
-        warnings.warn(
-            "TypedStorage is deprecated. It will be removed in the future and "
-            "UntypedStorage will be the only storage class. This should only matter to "
-            "you if you are using storages directly.  To access UntypedStorage "
-            "directly, use tensor.untyped_storage() instead of tensor.storage()",
-            UserWarning,
-            stacklevel=stacklevel + 1,
-        )
+    if _has_warned and not _always_warn:
+        return
+    _has_warned = True
+    caller: Any = sys._getframe(1)
+    level = 2
+    while caller.f_globals.get("__name__", "").startswith(_PACKAGE) and caller.f_back:
+        caller = caller.f_back
+        level += 1
+    warnings.warn(
+        "TypedStorage is deprecated. It will be removed in the future and "
+        "UntypedStorage will be the only storage class. This should only matter to you "
+        "if you are using storages directly.  To access UntypedStorage directly, use "
+        "tensor.untyped_storage() instead of tensor.storage()",
+        UserWarning,
+        stacklevel=level,
+    )
 
 
 def _reset_warn_typed_storage_removal() -> None:
@@ -182,7 +192,7 @@ class TypedStorage(StorageBase):
     def _tensor(self) -> Any:
         if self.device.type == "meta":
             raise NotImplementedError("Not available for 'meta' device type")
-        return self._untyped_storage._as_tensor(self.dtype)
+        return self._untyped_storage._view(self.dtype)
 
     def _identity(self) -> tuple[Any, ...]:
         return self.dtype, *self._untyped_storage._identity()

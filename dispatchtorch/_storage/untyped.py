@@ -88,6 +88,10 @@ class UntypedStorage(StorageBase):
     def _as_tensor(self, dtype: Any) -> Any:
         """The memory as a 1-d tensor of ``dtype``; a remainder is left out."""
         self._viewed = True
+        return self._view(dtype)
+
+    def _view(self, dtype: Any) -> Any:
+        """As ``_as_tensor``, for a tensor that won't outlive the call."""
         if self._root.dtype == dtype:
             return self._root
         data = self._root.detach()
@@ -99,7 +103,7 @@ class UntypedStorage(StorageBase):
     def _tensor(self) -> Any:
         if self.device.type == "meta":
             raise NotImplementedError("Not available for 'meta' device type")
-        return self._as_tensor(torch.uint8)
+        return self._view(torch.uint8)
 
     def _host_view(self) -> memoryview:
         """The bytes on the host: shared if the memory lies there, else a copy."""
@@ -156,7 +160,7 @@ class UntypedStorage(StorageBase):
                 )
             root = torch.zeros(size, dtype=torch.uint8, device=self.device)
             kept = min(size, self.nbytes())
-            root[:kept].copy_(self._as_tensor(torch.uint8)[:kept])
+            root[:kept].copy_(self._view(torch.uint8)[:kept])
             self._root, self._viewed = root, False
         return self
 
@@ -290,6 +294,7 @@ class UntypedStorage(StorageBase):
         data = self._tensor()
         if isinstance(index, slice):
             start, stop = self._slice(index)
+            self._viewed = True
             return self._from_root(data[start:stop])
         if not isinstance(index, int) or isinstance(index, bool):
             raise TypeError(
@@ -329,9 +334,8 @@ class UntypedStorage(StorageBase):
                 f"size does not match, self was {self.nbytes()} bytes but src was "
                 f"{source.nbytes()} bytes"
             )
-        viewed = self._viewed
-        self._as_tensor(torch.uint8).copy_(source._as_tensor(torch.uint8), bool(non_blocking))
-        self._viewed = viewed
+        data = source._view(torch.uint8)
+        self._view(torch.uint8).copy_(data, bool(non_blocking))
         return self
 
     def fill_(self, value: int) -> UntypedStorage:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from dispatchtorch.autograd.engine import run_backward
-from dispatchtorch.tensor import Tensor
+from dispatchtorch.dtypes import DTYPE_MASK
+from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["backward", "grad"]
 
@@ -55,7 +56,13 @@ def _root_grads(
                     "grad can be implicitly created only for real scalar outputs but "
                     f"got {root.dtype}"
                 )
-            made.append(root.new_ones(root._shape))
+            backend = root._backend
+            one = backend.scalar(1, root.dtype, backend.index(root._data))
+            made.append(
+                new_tensor(one, backend.key | root._keys & DTYPE_MASK)
+                if not root._shape
+                else root.new_ones(root._shape)
+            )
         else:
             raise TypeError(
                 f"gradients can be either Tensors or None, but got {type(grad).__name__}"

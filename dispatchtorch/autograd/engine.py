@@ -20,7 +20,7 @@ from dispatchtorch.tensor import Tensor, renew
 
 __all__ = ["accumulate", "run_backward"]
 
-_REAL_MASK = dtypes.DIFFERENTIABLE_MASK & ~dtypes.COMPLEX_MASK
+_DTYPE_MASK = dtypes.DTYPE_MASK
 getrefcount = sys.getrefcount
 
 
@@ -111,19 +111,88 @@ class _Run:
         for node in buffers:
             if not waiting.get(node) and (needed is None or node in needed):
                 heappush(pending, (-node.seq, id(node), node))
+        inputs, retain, wanted_at = self.inputs, self.retain_graph, self.nodes
         while pending:
             node = heappop(pending)[2]
-            self._run_node(node, buffers, waiting, pending, needed)
+            arrived = buffers.pop(node, None)
+            if arrived is None:
+                arrived = [None] * node.outputs
+            if node.special:
+                arrived = self._before(node, arrived)
+            if wanted_at and id(node) in wanted_at:
+                self._capture(node, arrived)
+            entries = node.next
+            if (
+                arrived[0] is None
+                and (len(arrived) == 1 or all(g is None for g in arrived))
+                or needed is not None
+                and not self._leads_on(node, needed)
+            ):
+                results: Any = [None] * len(entries)
+            elif node.special:
+                results = self._apply(node, arrived)
+            else:
+                results = node.apply(arrived)
+                if not retain:
+                    node.release()
+            for i, entry in enumerate(entries):
+                if entry is None:
+                    continue
+                grad = results[i]
+                if type(entry) is not tuple:
+                    if grad is not None and (
+                        inputs is None or id(entry) in self.leaves
+                    ):
+                        if (
+                            grad._data.shape != entry._data.shape
+                            or (grad._keys ^ entry._keys) & _DTYPE_MASK
+                        ):
+                            grad = _fit(grad, entry._shape, entry._keys, node, i)
+                        results[i] = None
+                        self._reach_leaf(entry, grad)
+                    continue
+                child, number = entry
+                if grad is not None:
+                    shape, keys = child.shape, child.keys
+                    if type(shape) is list:
+                        shape, keys = shape[number], keys[number]
+                    if grad._data.shape != shape or (grad._keys ^ keys) & _DTYPE_MASK:
+                        grad = _fit(grad, shape, keys, node, i)
+                    buffer = buffers.get(child)
+                    if buffer is None:
+                        buffer = buffers[child] = [None] * child.outputs
+                    have = buffer[number]
+                    buffer[number] = grad if have is None else have + grad
+                left = waiting[child] = waiting[child] - 1
+                if not left and (needed is None or child in needed):
+                    heappush(pending, (-child.seq, id(child), child))
         return self._collect()
+
+    def _before(self, node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
+        """Hooks on the gradients that arrive at a node, and ``retain_grad``."""
+        if node.tensor_hooks is not None:
+            for number, hooks in node.tensor_hooks.items():
+                grads[number] = run_tensor_hooks(hooks, grads[number])
+        if node.pre_hooks is not None:
+            grads = _run_pre_hooks(node, grads)
+        if node.retained is not None:
+            _retain(node, grads, self.create_graph)
+        return grads
+
+    def _capture(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Keeps the gradients of non-leaf inputs as they pass."""
+        for number, t in self.nodes[id(node)].items():
+            grad = grads[number]
+            self.captured[id(t)] = grad
+            if self.accumulate_inputs and grad is not None:
+                _store_grad(t, grad, self.create_graph)
 
     def _count(self, starts: list[Node], waiting: dict[Node, int]) -> set[Node] | None:
         """Counts how many gradients each node waits for; finds the needed nodes."""
         seen = set(starts)
         stack = list(seen)
-        order = []
         while stack:
             node = stack.pop()
-            order.append(node)
             for entry in node.next:
                 if type(entry) is tuple:
                     child = entry[0]
@@ -167,58 +236,6 @@ class _Run:
                 ):
                     needed.add(node)
                     changed = True
-
-    def _run_node(
-        self,
-        node: Node,
-        buffers: dict[Node, list[Tensor | None]],
-        waiting: dict[Node, int],
-        pending: list[Any],
-        needed: set[Node] | None,
-    ) -> None:
-        grads = buffers.pop(node, None)
-        if grads is None:
-            grads = [None] * node.outputs
-        if node.tensor_hooks is not None:
-            for number, hooks in node.tensor_hooks.items():
-                grads[number] = run_tensor_hooks(hooks, grads[number])
-        if node.pre_hooks is not None:
-            grads = _run_pre_hooks(node, grads)
-        if node.retained is not None:
-            _retain(node, grads, self.create_graph)
-        wanted = self.nodes.get(id(node))
-        if wanted is not None:
-            for number, t in wanted.items():
-                self.captured[id(t)] = grads[number]
-                if self.accumulate_inputs and grads[number] is not None:
-                    _store_grad(t, grads[number], self.create_graph)
-        entries = node.next
-        if needed is not None and not self._leads_on(node, needed):
-            results: Any = [None] * len(entries)
-        elif all(g is None for g in grads):
-            results = [None] * len(entries)
-        else:
-            results = self._apply(node, grads)
-        for entry, grad in zip(entries, results, strict=True):
-            if entry is None:
-                continue
-            if type(entry) is not tuple:
-                if grad is not None and (
-                    self.inputs is None or id(entry) in self.leaves
-                ):
-                    self._reach_leaf(entry, _validated(grad, entry, node))
-                continue
-            child, number = entry
-            if grad is not None:
-                grad = _validated_for(grad, child, number, node)
-                buffer = buffers.get(child)
-                if buffer is None:
-                    buffer = buffers[child] = [None] * child.outputs
-                have = buffer[number]
-                buffer[number] = grad if have is None else have + grad
-            left = waiting[child] = waiting[child] - 1
-            if not left and (needed is None or child in needed):
-                heappush(pending, (-child.seq, id(child), child))
 
     def _leads_on(self, node: Node, needed: set[Node]) -> bool:
         for entry in node.next:
@@ -293,11 +310,11 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool) -> None:
     have = meta.grad
     if have is None:
         # A gradient that anything else can see is copied, so that later sums in place
-        # don't reach it; PyTorch steals under the same condition. 5 references: the
+        # don't reach it; PyTorch steals under the same condition. Five references: the
         # names `grad` of the callers on the way here and getrefcount's own.
         if create_graph:
             meta.grad = grad.clone() if grad._base is not None else grad
-        elif grad._base is None and getrefcount(grad) <= 7 and not grad._keys & AUTOGRAD:
+        elif grad._base is None and getrefcount(grad) <= 5 and not grad._keys & AUTOGRAD:
             meta.grad = grad
         else:
             meta.grad = grad.detach().clone()
@@ -349,28 +366,15 @@ def _retain(node: Node, grads: list[Tensor | None], create_graph: bool) -> None:
             meta.grad = grad if meta.grad is None else meta.grad + grad
 
 
-def _validated(grad: Tensor, target: Tensor, node: Node) -> Tensor:
-    if grad._shape != target._shape or (grad._keys ^ target._keys) & dtypes.DTYPE_MASK:
-        return _fit(grad, target._shape, target._keys, node)
-    return grad
-
-
-def _validated_for(grad: Tensor, child: Node, number: int, node: Node) -> Tensor:
-    shape, keys = child.shape, child.keys
-    if type(shape) is list:
-        shape, keys = shape[number], keys[number]
-    if grad._shape != shape or (grad._keys ^ keys) & dtypes.DTYPE_MASK:
-        return _fit(grad, shape, keys, node)
-    return grad
-
-
-def _fit(grad: Tensor, shape: tuple[int, ...], keys: int, node: Node) -> Tensor:
+def _fit(
+    grad: Tensor, shape: tuple[int, ...], keys: int, node: Node, index: int
+) -> Tensor:
     """A gradient in its input's shape and dtype: summed where it was broadcast."""
     own = grad._shape
     if own != shape:
         if not _expandable(shape, own):
             raise RuntimeError(
-                f"Function {node.name()} returned an invalid gradient at index 0 - got "
+                f"Function {node.name()} returned an invalid gradient at index {index} - got "
                 f"{list(own)} but expected shape compatible with {list(shape)}"
             )
         grad = sum_to(grad, shape)

@@ -29,7 +29,7 @@ from dispatchtorch.dispatch.derivative import Derivative
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW, allocate
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator
-from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
+from dispatchtorch.dtypes import DIFFERENTIABLE_MASK, SCALAR_MASK
 from dispatchtorch.tensor import Tensor, alias
 
 __all__ = ["AutogradLayer", "ViewLayer"]
@@ -355,10 +355,9 @@ class _Recorder:
             "DIFFERENTIABLE": DIFFERENTIABLE_MASK,
             "check_inplace": check_inplace,
             "rebase_history": rebase_history,
-            "shape_of": lambda t: t._shape,
         }
         body: list[str] = []
-        scalars_possible = bool(self.keys & state_scalar_mask())
+        scalars_possible = bool(self.keys & SCALAR_MASK)
         edges = []
         for i, a in enumerate(derivative.arguments):
             argument = self.arguments[a]
@@ -400,7 +399,7 @@ class _Recorder:
         body.append("node.seq = sequence()")
         if self.keys & ANOMALY:
             constants["stack"] = _format_stack
-            body.append("node.forward_stack = stack()")
+            body.append("node.forward_stack = stack(); node.special = True")
         for n in self.values:
             keep = f"list({n})" if n in self.arguments and self.arguments[n].is_list \
                 and self.arguments[n].is_tensor else n
@@ -454,11 +453,8 @@ class _Recorder:
         if self.inplace:
             return [f"rebase_history({names[0]}, node)", f"return {names[0]}"]
         if not self.several:
-            shape = "shape_of(r)"
-            if "cpu" in state_device_names(self.keys):
-                shape = "r._data.shape"
             return [
-                f"node.shape = {shape}",
+                "node.shape = r._data.shape",
                 "node.keys = r._keys",
                 "r._keys |= AUTOGRAD",
                 "r._edge = (node, 0)",
@@ -467,7 +463,7 @@ class _Recorder:
         wanted = self.derivative.outputs
         condition = f"i in {wanted!r} and " if wanted is not None else ""
         return [
-            "node.shape = [None if t is None else shape_of(t) for t in r]",
+            "node.shape = [None if t is None else t._data.shape for t in r]",
             "node.keys = [None if t is None else t._keys for t in r]",
             "node.outputs = len(r)",
             "for i, t in enumerate(r):",
@@ -476,20 +472,6 @@ class _Recorder:
             "        t._edge = (node, i)",
             "return r",
         ]
-
-
-def state_scalar_mask() -> int:
-    from dispatchtorch.dtypes import SCALAR_MASK
-
-    return SCALAR_MASK
-
-
-def state_device_names(keys: int) -> list[str]:
-    """Devices whose native arrays have a cheap ``shape`` attribute: all host ones."""
-    from dispatchtorch.backend import backend_of
-
-    backend = backend_of(keys)
-    return ["cpu"] if backend.is_host else []
 
 
 def _saved_getter(name: str, output: int | None) -> Kernel:

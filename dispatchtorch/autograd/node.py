@@ -51,6 +51,8 @@ class Node:
     shape: Any
     keys: Any
 
+    #: Whether any of the following is set, so that the engine looks at one flag.
+    special = False
     hooks: dict[int, Callable[..., Any]] | None = None  # after the node ran
     pre_hooks: dict[int, Callable[..., Any]] | None = None  # on all its gradients
     tensor_hooks: dict[int, dict[int, Callable[..., Any]]] | None = None
@@ -83,6 +85,7 @@ class Node:
 
     def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls ``fn(grad_inputs, grad_outputs)`` after the node ran."""
+        self.special = True
         if self.hooks is None:
             self.hooks = {}
         handle = RemovableHandle(self.hooks)
@@ -91,6 +94,7 @@ class Node:
 
     def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
         """Calls ``fn(grad_outputs)`` before the node runs."""
+        self.special = True
         if self.pre_hooks is None:
             self.pre_hooks = {}
         handle = RemovableHandle(self.pre_hooks)

@@ -106,8 +106,13 @@ class Operator:
 
     @property
     def is_primitive(self) -> bool:
-        """Whether a device has to supply it: no decomposition and no functional form."""
-        return self.body is None and self.functional is None
+        """Whether a device has to supply it.
+
+        Views follow from ``as_strided``, in-place variants from their functional form.
+        """
+        if self.body is not None or self.functional is not None:
+            return False
+        return "view" not in self.tags or self.name == "as_strided"
 
     def bind(self, keys: int, form: Any = None) -> Kernel:
         """The flat chain of kernels for ``keys``; asks each layer once."""

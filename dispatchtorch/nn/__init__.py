@@ -49,8 +49,8 @@ def __dir__() -> list[str]:
 def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:
     """The ``device``, ``dtype`` and ``memory_format`` among a module's ``kwargs``.
 
-    They may also stand in a dict ``factory_kwargs`` inside. Raises TypeError when one is
-    given in both places, and for any other name.
+    They may also stand in a dict ``factory_kwargs`` inside. Raises TypeError when one
+    is given in both places, and for any other name.
     """
     if kwargs is None:
         return {}

@@ -67,8 +67,8 @@ def _functions(nd: int) -> tuple[Any, Any]:
     ):
         function.__name__ = function.__qualname__ = f"{name}_{what}"
         function.__doc__ = (
-            f"The gradient of ``{name}`` with respect to its {what}, of which {given} is "
-            "given, for a gradient of the output."
+            f"The gradient of ``{name}`` with respect to its {what}, of which {given} "
+            "is given, for a gradient of the output."
         )
     return input_grad, weight_grad
 

@@ -111,10 +111,10 @@ class Buffer(Tensor, metaclass=_MarkedMeta):
 
 
 _UNINITIALIZED_USE = (
-    "Attempted to use an uninitialized parameter in {}. This error happens when you are "
-    "using a `LazyModule` or explicitly manipulating `torch.nn.parameter.{}` objects. "
-    "When using LazyModules Call `forward` with a dummy batch to initialize the "
-    "parameters before calling torch functions"
+    "Attempted to use an uninitialized parameter in {}. This error happens when you "
+    "are using a `LazyModule` or explicitly manipulating `torch.nn.parameter.{}` "
+    "objects. When using LazyModules Call `forward` with a dummy batch to initialize "
+    "the parameters before calling torch functions"
 )
 
 
@@ -146,16 +146,17 @@ class UninitializedTensorMixin:
     @property
     def shape(self) -> Any:
         raise RuntimeError(
-            "Can't access the shape of an uninitialized parameter or buffer. This error "
-            "usually happens in `load_state_dict` when trying to load an uninitialized "
-            "parameter into an initialized one. Call `forward` to initialize the "
-            "parameters before accessing their attributes."
+            "Can't access the shape of an uninitialized parameter or buffer. This "
+            "error usually happens in `load_state_dict` when trying to load an "
+            "uninitialized parameter into an initialized one. Call `forward` to "
+            "initialize the parameters before accessing their attributes."
         )
 
     def share_memory_(self) -> Any:
         raise RuntimeError(
-            "Can't share memory on an uninitialized parameter or buffer. Call `forward` "
-            "to initialize the parameters before calling `module.share_memory()`."
+            "Can't share memory on an uninitialized parameter or buffer. Call "
+            "`forward` to initialize the parameters before calling "
+            "`module.share_memory()`."
         )
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.dtypes import DTYPE_MASK, dtype
-from dispatchtorch.lift import Lift
+from dispatchtorch.lift import Lift, Plain
 from dispatchtorch.ops._common import contiguous_strides, torch
 from dispatchtorch.ops.creation import (
     as_dtype,
@@ -107,7 +107,8 @@ derive(
 )
 
 
-@operator("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor")
+@operator("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
+          lift=Plain(has_out=False))
 def clone(self, *, memory_format):
     """A copy with its own memory; dims keep their order in memory by default."""
     made = torch.empty_like(self, memory_format=memory_format)

@@ -9,8 +9,6 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import (
-    contiguous_strides,
-    numel_of,
     scalar_type_name,
     torch,
     wrap_dim,
@@ -62,6 +60,7 @@ def check_gather(name: str, self: Any, dim: int, index: Any) -> int:
     return wrapped
 
 
+gather.shape_rule = lambda x, dim, index: (index.shape, x.dtype)
 derive(
     gather,
     self=lambda grad, self, dim, index: grad.new_zeros(self._shape).scatter_add(
@@ -98,6 +97,7 @@ def check_scatter_source(self: Any, dim: int, index: Any, src: Any) -> None:
         )
 
 
+scatter_add.shape_rule = lambda x, dim, index, src: (x.shape, x.dtype)
 derive(
     scatter_add,
     self=lambda grad: grad,
@@ -118,6 +118,7 @@ def _(self, dim, index, src):
     return self, dim, index, src
 
 
+scatter_src.shape_rule = scatter_add.shape_rule
 derive(
     scatter_src,
     name_="ScatterBackward0",
@@ -203,6 +204,24 @@ def expand_masks(self: Any, indices: Any) -> list[Any]:
     return made
 
 
+def indexed_shape(x: Any, indices: Any) -> tuple[int, ...]:
+    """The shape of a read by index tensors: where they stand, or first if apart."""
+    from dispatchtorch.lift import broadcast_shapes
+
+    places = [d for d, each in enumerate(indices) if each is not None]
+    common = broadcast_shapes([indices[d].shape for d in places])
+    together = places[-1] - places[0] + 1 == len(places)
+    shape: list[int] = [] if together else list(common)
+    for d, size in enumerate(x.shape):
+        if d not in places:
+            shape.append(size)
+        elif together and d == places[0]:
+            shape.extend(common)
+    return tuple(shape)
+
+
+index_.shape_rule = lambda x, indices: (indexed_shape(x, indices), x.dtype)
+index_put.shape_rule = lambda x, indices, values, accumulate: (x.shape, x.dtype)
 derive(
     index_,
     self=lambda grad, self, indices: grad.new_zeros(self._shape).index_put(
@@ -440,4 +459,3 @@ def wrapped_flip_dims(self: Any, dims: Any) -> tuple[int, ...]:
 flip.prepare = lambda self, dims: (self, wrapped_flip_dims(self, dims))
 derive(flip, self=lambda grad, dims: grad.flip(dims))
 
-_ = (contiguous_strides, numel_of)

@@ -53,6 +53,11 @@ def _(self, mat2):
     return self, mat2
 
 
+@bmm.shape
+def _(x, y):
+    return (*x.shape[:2], y.shape[2]), x.dtype
+
+
 derive(
     bmm,
     self=lambda grad, mat2: grad.bmm(conj(mat2.transpose(1, 2))),

@@ -12,7 +12,8 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
-from dispatchtorch.lift import Plain
+from dispatchtorch.lift import Plain, closure, guard_constants, guarded, result_keys
+from dispatchtorch.tensor import new_tensor
 from dispatchtorch.ops._common import (
     conj,
     numel_of,
@@ -43,7 +44,36 @@ def unsqueeze_dims(t: Any, dims: Any, keepdim: bool, ndim: int) -> Any:
     return t
 
 
-@operator("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", lift=_PLAIN)
+class _Whole(Plain):
+    """A reduction of all elements: the dtype is known when the kernel is bound."""
+
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        general = super().bind(op, keys, backend, kernel, declined)
+        own = dtypes.dtypes_in(keys)[0]
+        found = dtypes.int64 if own.category <= dtypes.INT else own
+        lines = [
+            "if dtype is not None: return general(self, dtype)",
+            *guarded(backend, "r = fn(self._data, found)", None),
+            "if type(r) is not array_type:",
+            "    if r is NotImplemented: return declined(self, dtype)",
+            "    r = coerce(r, found)",
+            "return new_tensor(r, KEYS)",
+        ]
+        constants = {
+            "general": general,
+            "fn": kernel.function,
+            "found": found,
+            "declined": declined,
+            "coerce": backend.coerce,
+            "array_type": backend.array_type,
+            "new_tensor": new_tensor,
+            "KEYS": result_keys(backend, found, keys),
+            **guard_constants(backend),
+        }
+        return closure(op, "self, dtype", lines, constants)
+
+
+@operator("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", lift=_Whole())
 def sum_all(self, *, dtype):
     """The sum of all elements."""
     return sum_dim(self, None, False, dtype=dtype)
@@ -70,6 +100,18 @@ sum_dim = primitive(
 @sum_dim.preparation
 def _(self, dim, keepdim, dtype):
     return self, reduction_dims(dim, self.ndim), keepdim, sum_dtype(self, dtype)
+
+
+def reduced_shape(x: Any, dims: Any, keepdim: bool) -> tuple[int, ...]:
+    """The shape of a reduction of a native array."""
+    return tuple(
+        [1 if i in dims else n for i, n in enumerate(x.shape) if keepdim or i not in dims]
+    )
+
+
+@sum_dim.shape
+def _(x, dims, keepdim, dtype):
+    return reduced_shape(x, dims, keepdim), dtype
 
 
 derive(
@@ -136,6 +178,8 @@ _prod = primitive(
     "prod_(Tensor self, int[] dims, bool keepdim, ScalarType dtype) -> Tensor",
     variants="private",
 )
+
+_prod.shape_rule = lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype)
 
 
 @operator("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", tags="out")
@@ -214,6 +258,7 @@ def _extremum(name: str) -> Any:
     op.prepare = lambda self, dim, keepdim: (
         self, _extremum_dims(self, dim, name), keepdim
     )
+    op.shape_rule = lambda x, dims, keepdim: (reduced_shape(x, dims, keepdim), x.dtype)
     derive(op, self=lambda grad, self, result, dim, keepdim: _spread(
         grad, self, result, dim, keepdim))
     return op
@@ -234,6 +279,10 @@ amin = _extremum("amin")
 def _boolean(name: str) -> Any:
     native = primitive(
         f"{name}_(Tensor self, int[] dims, bool keepdim) -> Tensor", variants="private"
+    )
+
+    native.shape_rule = lambda x, dims, keepdim: (
+        reduced_shape(x, dims, keepdim), dtypes.bool
     )
 
     def whole(self):  # type: ignore[no-untyped-def]
@@ -263,6 +312,7 @@ _boolean("all")
 
 def _arg_extremum(name: str) -> None:
     native = primitive(f"{name}_(Tensor self, int dim) -> Tensor", variants="private")
+    native.shape_rule = lambda x, dim: (reduced_shape(x, (dim,), False), dtypes.int64)
 
     def body(self, dim=None, keepdim=False):  # type: ignore[no-untyped-def]
         ndim = self.ndim
@@ -367,6 +417,7 @@ def _scan(name: str) -> Any:
         wrap_dim(dim, self.ndim),
         sum_dtype(self, dtype),
     )
+    op.shape_rule = lambda x, dim, dtype: (x.shape, dtype)
     return op
 
 

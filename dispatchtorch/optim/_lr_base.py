@@ -205,7 +205,7 @@ def watch_steps(optimizer: Any) -> None:
 
     @wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        optimizer = weak()
+        optimizer: Any = weak()
         optimizer._opt_called = True
         return function(optimizer, *args, **kwargs)
 

@@ -143,7 +143,9 @@ class RuleOptimizer(Optimizer):
             on_device = group.get("capturable") or group.get("fused")
             for param in group["params"]:
                 known = self.state.get(param)
-                for name in ("step", *self._scalars) if known else ():
+                if not known:
+                    continue
+                for name in ("step", *self._scalars):
                     if not isinstance(known[name], torch.Tensor):
                         known[name] = torch.tensor(
                             float(known[name]),
@@ -165,19 +167,15 @@ class RuleOptimizer(Optimizer):
             if closure is not None:
                 with torch.enable_grad():
                     loss = closure()
-            scaling = (
-                getattr(self, "grad_scale", None),
-                getattr(self, "found_inf", None),
-            )
             for group in self.param_groups:
-                self._update_group(group, scaling)
+                self._update_group(group)
             return loss
 
     def _stateful(self, group: Mapping[str, Any]) -> bool:
         """Whether the rule keeps anything about a parameter."""
         return True
 
-    def _update_group(self, group: dict[str, Any], scaling: tuple[Any, Any]) -> None:
+    def _update_group(self, group: dict[str, Any]) -> None:
         state = self.state if self._stateful(group) else None
         rows: list[Row] = []
         for param in group["params"]:
@@ -193,8 +191,14 @@ class RuleOptimizer(Optimizer):
             if not mine:
                 self._fill_state(mine, param, group)
             rows.append((param, grad, mine))
-        if rows:
-            run(type(self), group, rows, *scaling)
+        if not rows:
+            return
+        if group.get("fused"):
+            # What a gradient scaler leaves with the optimizer for the time of a step.
+            scale = getattr(self, "grad_scale", None)
+            run(type(self), group, rows, scale, getattr(self, "found_inf", None))
+        else:
+            run(type(self), group, rows)
 
     def _check_sparse(self, group: Mapping[str, Any]) -> None:
         """Raises RuntimeError where the rule is no good for a sparse gradient."""

@@ -36,14 +36,11 @@ GlobalOptimizerPostHook: TypeAlias = Callable[["Optimizer", Args, Kwargs], None]
 _global_optimizer_pre_hooks: OrderedDict[int, GlobalOptimizerPreHook] = OrderedDict()
 _global_optimizer_post_hooks: OrderedDict[int, GlobalOptimizerPostHook] = OrderedDict()
 
-_HOOKS = (
-    "_optimizer_step_pre_hooks",
-    "_optimizer_step_post_hooks",
-    "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks",
-    "_optimizer_load_state_dict_pre_hooks",
-    "_optimizer_load_state_dict_post_hooks",
-)
+_HOOKS = [
+    f"_optimizer_{of}_{when}_hooks"
+    for of in ("step", "state_dict", "load_state_dict")
+    for when in ("pre", "post")
+]
 
 
 class _RequiredParameter:
@@ -90,6 +87,13 @@ class Optimizer:
 
     OptimizerPreHook: TypeAlias = Callable[[Any, Args, Kwargs], Any]
     OptimizerPostHook: TypeAlias = Callable[[Any, Args, Kwargs], None]
+
+    _optimizer_step_pre_hooks: OrderedDict[int, OptimizerPreHook]
+    _optimizer_step_post_hooks: OrderedDict[int, OptimizerPostHook]
+    _optimizer_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_state_dict_post_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_pre_hooks: OrderedDict[int, Any]
+    _optimizer_load_state_dict_post_hooks: OrderedDict[int, Any]
 
     defaults: dict[str, Any]
     param_groups: list[dict[str, Any]]

@@ -118,8 +118,8 @@ def describe(x):
         facts = (str(x.dtype), tuple(x.shape), tuple(x.stride()), x.storage_offset())
         flags = (x.requires_grad, x.is_leaf, str(x.device), x.is_conj(), x.is_neg())
         return kind, facts, flags, values, describe(dict(vars(x)))
-    if kind == "UntypedStorage":
-        return kind, x.tolist()
+    if kind in ("UntypedStorage", "TypedStorage"):  # PyTorch loads the one as the other
+        return "storage", x.tolist()
     if isinstance(x, dict):
         items = [(describe(k), describe(v)) for k, v in x.items()]
         return kind, items, [describe(v) for v in getattr(x, "__dict__", {}).values()]

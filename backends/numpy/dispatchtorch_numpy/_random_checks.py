@@ -14,6 +14,7 @@ __all__ = [
     "check_permutation",
     "check_uniform",
     "cpp_name",
+    "dtype_name",
     "integer_range",
     "is_narrow_float",
     "require",
@@ -42,7 +43,22 @@ _NAMES = {
 }
 # bits of the significand, hidden one included, of the dtypes that samplers draw
 DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+_LARGEST = {
+    name: (2.0 - 2.0 ** (1 - digits)) * 2.0**exponent
+    for (name, digits), exponent in zip(DIGITS.items(), (15, 127, 127, 1023))
+}
 _INT64_MIN = -(2**63)
+
+
+_name_of: dict[DType, str] = {}
+
+
+def dtype_name(dtype: DType) -> str:
+    """NumPy's name of `dtype`, which NumPy itself puts together at every asking."""
+    name = _name_of.get(dtype)
+    if name is None:
+        name = _name_of[dtype] = dtype.name
+    return name
 
 
 def torch_name(dtype: DType) -> str:
@@ -64,16 +80,14 @@ def is_narrow_float(dtype: DType) -> bool:
 
 def require(dtype: DType, allowed: Collection[str], kernel: str) -> None:
     """Raise PyTorch's NotImplementedError unless `kernel` knows `dtype`."""
-    if dtype.name not in allowed:
+    if dtype_name(dtype) not in allowed:
         name = torch_name(dtype)
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{name}'")
 
 
 def _largest(dtype: DType) -> float:
     """The largest finite value of a float dtype."""
-    if dtype.name == "bfloat16":
-        return float((2 - 2.0**-7) * 2.0**127)
-    return float(np.finfo(dtype).max)
+    return _LARGEST[dtype_name(dtype)]
 
 
 def check_uniform(dtype: DType, low: float, high: float) -> None:
@@ -105,7 +119,7 @@ def _held(dtype: DType, value: int) -> int:
 
 def _narrowed(dtype: DType, low: int, high: int) -> tuple[int, int]:
     """Bounds moved inwards until float `dtype` doesn't round past them."""
-    digits = DIGITS[dtype.name]
+    digits = DIGITS[dtype_name(dtype)]
     last, first = _held(dtype, high - 1), _held(dtype, low + 1)
     if last >= high:
         high = last - (1 << (abs(high - 1).bit_length() - digits))
@@ -116,7 +130,7 @@ def _narrowed(dtype: DType, low: int, high: int) -> tuple[int, int]:
 
 def _check_bounds(dtype: DType, low: int, last: int) -> None:
     """Both ends within `dtype`; a warning where a float dtype has gaps there."""
-    digits = DIGITS.get(dtype.name)
+    digits = DIGITS.get(dtype_name(dtype))
     if digits:
         most: float = _largest(dtype)
         least = -most
@@ -141,14 +155,14 @@ def _check_bounds(dtype: DType, low: int, last: int) -> None:
 
 def integer_range(dtype: DType, low: int, high: int | None) -> tuple[int, int]:
     """The least integer to draw, and how many there are (2**64: any)."""
-    is_float = dtype.name in DIGITS
+    is_float = dtype_name(dtype) in DIGITS
     if high is not None:
         if not low < high:
             raise RuntimeError(
                 "random_ expects 'from' to be less than 'to', but got "
                 f"from={low} >= to={high}"
             )
-        if dtype.name not in _NAMES:
+        if dtype_name(dtype) not in _NAMES:
             require(dtype, (), "random_update_from_to")
         if dtype.kind == "c":
             raise RuntimeError(
@@ -165,12 +179,12 @@ def integer_range(dtype: DType, low: int, high: int | None) -> tuple[int, int]:
         _check_bounds(dtype, low, high - 1)
         return low, high - low
     if low == _INT64_MIN:
-        if dtype.name in ("int64", "float64", "float32", "bfloat16"):
+        if dtype_name(dtype) in ("int64", "float64", "float32", "bfloat16"):
             return 0, 2**64
         kernel = "random_full_64_bits_range_kernel_cpu"
         require(dtype, ("uint8", "int8", "int16", "int32"), kernel)
         raise RuntimeError(f"{kernel} handles only int64, double, float and bfloat16")
-    if dtype.name not in _NAMES:
+    if dtype_name(dtype) not in _NAMES:
         require(dtype, (), "random_from_to_range_calc")
     if dtype.kind == "c":
         raise RuntimeError(
@@ -178,7 +192,7 @@ def integer_range(dtype: DType, low: int, high: int | None) -> tuple[int, int]:
             "types"
         )
     if is_float:
-        last = 2 ** DIGITS[dtype.name]
+        last = 2 ** DIGITS[dtype_name(dtype)]
         low, _ = _narrowed(dtype, low, last)
         # compared before the dtype's own range is, and with the end left out
         if abs(low) <= _largest(dtype) and not low < last:
@@ -190,7 +204,7 @@ def integer_range(dtype: DType, low: int, high: int | None) -> tuple[int, int]:
         last = 1
     else:
         last = int(np.iinfo(dtype).max)
-    if dtype.name == "uint64":  # PyTorch holds the bound in 64 signed bits
+    if dtype_name(dtype) == "uint64":  # PyTorch holds the bound in 64 signed bits
         last = -1
     _check_bounds(dtype, low, last)
     return low, last - low + 1
@@ -202,7 +216,7 @@ def check_permutation(dtype: DType, n: int) -> None:
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {n}: [{n}]"
         )
-    name = dtype.name
+    name = dtype_name(dtype)
     require(dtype, {"uint8", "int8", "int16", "int32", "int64", *DIGITS}, "randperm")
     if name in DIGITS:
         digits = DIGITS[name]
@@ -223,7 +237,7 @@ def check_multinomial(
     """Refuse what isn't one or more rows of weights with a positive sum."""
     if weights.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if weights.dtype.name not in DIGITS:
+    if dtype_name(weights.dtype) not in DIGITS:
         raise RuntimeError(
             "multinomial only supports floating-point dtypes for input, got: "
             + torch_name(weights.dtype)

@@ -30,6 +30,8 @@ _SPLIT = 2.0**27 + 1
 # beyond this the splitting product overflows; a fused result is then not attempted
 _SPLIT_MAX = 2.0**990
 _INT64_MIN = -(2**63)
+_ROWS = 4096  # parameters prepared at once
+_HALF_BLOCK = {4: np.dtype("V32"), 8: np.dtype("V64")}
 
 
 def affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
@@ -81,7 +83,7 @@ def box_muller_16(u: np.ndarray) -> np.ndarray:
     In a block the first 8 uniforms give radii, the last 8 angles; the cosines come
     out first. Halves of blocks are moved as opaque items: that is one memory move.
     """
-    half = np.dtype(f"V{8 * u.itemsize}")
+    half = _HALF_BLOCK[u.itemsize]
     halves = u.view(half).reshape(-1, 2)
     radius = np.ascontiguousarray(halves[:, 0]).view(u.dtype)
     angle = np.ascontiguousarray(halves[:, 1]).view(u.dtype)
@@ -145,27 +147,31 @@ def swap_shuffle(words: np.ndarray) -> np.ndarray:
             j = i + word % (n - i)
             out[i], out[j] = out[j], out[i]
         return np.array(out, np.int64)
-    place = np.arange(steps)
-    partner = words % np.arange(n, 1, -1, dtype=np.uint32) + place
-    source = np.arange(n)
+    place = np.arange(steps, dtype=np.int32)
+    partner = (words % np.arange(n, 1, -1, dtype=np.uint32)).astype(np.int32)
+    partner += place
+    source = np.arange(n, dtype=np.int32)
     moved = partner > place
     source[partner[moved]] = place[moved]  # the last step that picked a place wins
-    while True:
-        further = source[source]
-        if np.array_equal(further, source):
-            break
-        source = further
+    chased = np.flatnonzero(source != np.arange(n, dtype=np.int32))
+    while chased.size:
+        now = source[chased]
+        further = source[now]
+        source[chased] = further
+        chased = chased[further != now]
     # Steps sorted by (partner, step): the one before is the last to pick that place.
-    keys = np.sort((partner.astype(np.uint64) << np.uint64(32)) | place.astype("u8"))
-    picked = (keys >> np.uint64(32)).astype(np.int64)
-    step = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    held = picked.copy()
-    again = np.flatnonzero(picked[1:] == picked[:-1])
+    held = partner.astype(np.int64)
+    held <<= 32
+    held |= place
+    held.sort()
+    step = held & 0xFFFFFFFF
+    held >>= 32
+    again = np.flatnonzero(held[1:] == held[:-1])
     held[again + 1] = source[step[again]]
-    out_array = np.empty(n, np.int64)
-    out_array[step] = held
-    out_array[-1] = source[-1]
-    return out_array
+    order = np.empty(n, np.int64)
+    order[step] = held
+    order[-1] = source[-1]
+    return order
 
 
 def inside_out_shuffle(out: np.ndarray, chunks: Iterable[np.ndarray]) -> None:
@@ -241,75 +247,108 @@ _TAILS = tuple(
 )
 
 
-def _single(x: float) -> float:
-    return float(np.float32(x))
+def binomial(count: np.ndarray, prob: np.ndarray, uniform: Uniform) -> list[float]:
+    """Binomial variates: geometric gaps for a mean below 10, else Hörmann's BTRS.
 
-
-def binomial(
-    count: float, prob: float, uniform: Uniform, *, single: bool = False
-) -> float:
-    """One binomial variate: geometric gaps for a mean below 10, else Hörmann's BTRS.
-
-    `single` rounds the constants and the uniforms to float32, as PyTorch does there.
+    The constants are worked out, and the uniforms rounded, in the arrays' own dtype.
     """
-    if math.isnan(count) or math.isnan(prob):
-        return math.nan
-    if count <= 0.0 or prob <= 0.0:
-        return 0.0
-    if prob >= 1.0:
-        return count
-    rounded = _single if single else float
-    rare = rounded(1.0 - prob) if prob > 0.5 else prob
-    if rounded(count * rare) < 10.0:
-        hits: float = _successes(count, rare, uniform, rounded)
-    else:
-        hits = _transformed(count, rare, uniform, rounded)
-    return count - hits if prob > 0.5 else hits
+    single = count.dtype == np.float32
+    out: list[float] = []
+    for start in range(0, count.size, _ROWS):
+        rows = slice(start, start + _ROWS)
+        for n, p, swap, few, log_miss, *constants in zip(
+            *_binomial_constants(count[rows], prob[rows])
+        ):
+            hits: float = 0
+            if math.isnan(n) or math.isnan(p):
+                hits = math.nan
+            elif n <= 0.0:
+                out.append(0.0)
+                continue
+            elif p > 0.0:
+                if few:
+                    hits = _successes(n, log_miss, uniform, single)
+                else:
+                    hits = _transformed(n, *constants, uniform, single)
+            out.append(n - hits if swap else hits)
+    return out
 
 
-def _successes(
-    count: float, prob: float, uniform: Uniform, rounded: Callable[[float], float]
-) -> int:
-    log_miss = rounded(math.log1p(-prob))
+def _binomial_constants(count: np.ndarray, prob: np.ndarray) -> list[list[float]]:
+    """For each parameter a list of what the loops need, the rarer outcome counted."""
+    dtype = count.dtype
+    one = dtype.type(1)
+    with np.errstate(all="ignore"):
+        swapped = prob > 0.5
+        rare = np.where(swapped, one - prob, prob)
+        mean, miss = count * rare, one - rare
+        wide = rare.astype(np.float64)
+        deviation = np.sqrt(mean * miss).astype(np.float64)
+        b = (1.15 + 2.53 * deviation).astype(dtype).astype(np.float64)
+        columns = (
+            count,
+            rare,
+            swapped,
+            mean < 10.0,
+            np.log1p(-wide).astype(dtype),
+            b,
+            (-0.0873 + 0.0248 * b + 0.01 * wide).astype(dtype),
+            mean + dtype.type(0.5),
+            (0.92 - 4.2 / b).astype(dtype),
+            rare / miss,
+            ((2.83 + 5.1 / b) * deviation).astype(dtype),
+            np.floor((count + one) * rare),
+        )
+        return [column.tolist() for column in columns]
+
+
+def _successes(n: float, log_miss: float, uniform: Uniform, single: bool) -> int:
     trials = 0.0
     hits = 0
     while True:
-        u = rounded(uniform())
+        u = uniform()
+        if single:
+            u = _single(u)
         if u == 0.0:
             return hits
-        trials = rounded(trials + math.ceil(rounded(rounded(math.log(u)) / log_miss)))
-        if trials > count:
+        if single:
+            trials += math.ceil(_single(_single(math.log(u)) / log_miss))
+        else:
+            trials += math.ceil(math.log(u) / log_miss)
+        if trials > n:
             return hits
         hits += 1
 
 
 def _transformed(
-    count: float, prob: float, uniform: Uniform, rounded: Callable[[float], float]
+    n: float,
+    b: float,
+    a: float,
+    c: float,
+    v_r: float,
+    odds: float,
+    alpha: float,
+    m: float,
+    uniform: Uniform,
+    single: bool,
 ) -> int:
-    mean, miss = rounded(count * prob), rounded(1.0 - prob)
-    deviation = rounded(math.sqrt(rounded(mean * miss)))
-    b = rounded(1.15 + 2.53 * deviation)
-    a = rounded(-0.0873 + 0.0248 * b + 0.01 * prob)
-    c = rounded(mean + 0.5)
-    v_r = rounded(0.92 - 4.2 / b)
-    odds = rounded(prob / miss)
-    alpha = rounded((2.83 + 5.1 / b) * deviation)
-    m = math.floor(rounded(rounded(count + 1.0) * prob))
     while True:
-        u = rounded(uniform() - 0.5)
-        v = rounded(uniform())
-        us = rounded(0.5 - abs(u))
+        u = uniform() - 0.5
+        v = uniform()
+        if single:
+            u, v = _single(u), _single(v)
+        us = 0.5 - abs(u)
         if us == 0.0:
             continue
         k = math.floor((2.0 * a / us + b) * u + c)
         if us >= 0.07 and v <= v_r:
             return k
-        if k < 0 or k > count:
+        if k < 0 or k > n:
             continue
-        rest, m_rest = count - k, count - m
+        rest, m_rest = n - k, n - m
         bound = (
             (m + 0.5) * math.log((m + 1.0) / (odds * (m_rest + 1.0)))
-            + (count + 1.0) * math.log((m_rest + 1.0) / (rest + 1.0))
+            + (n + 1.0) * math.log((m_rest + 1.0) / (rest + 1.0))
             + (k + 0.5) * math.log(odds * (rest + 1.0) / (k + 1.0))
             + _stirling_tail(m)
             + _stirling_tail(m_rest)
@@ -318,6 +357,12 @@ def _transformed(
         )
         if v == 0.0 or math.log(v * alpha / (a / (us * us) + b)) <= bound:
             return k
+
+
+def _single(x: float) -> float:
+    """`x` rounded to float32's 24 bits (Veltkamp's splitting)."""
+    high = 536870913.0 * x
+    return high - (high - x)
 
 
 def gamma(

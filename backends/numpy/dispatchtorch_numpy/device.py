@@ -75,6 +75,14 @@ class NumpyBackend(XpBackend):
     def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> Any:
         return np.empty(shape, dtype.host)
 
+    def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> Any:
+        if dtype.is_floating_point and dtype.itemsize >= 4 and type(value) in (int, float):
+            try:
+                return np.array(value, dtype.host)
+            except OverflowError:
+                pass
+        return super().scalar(value, dtype, index)
+
     def data_ptr(self, array: Any) -> int:
         return int(array.__array_interface__["data"][0]) if array.size else 0
 

@@ -44,7 +44,21 @@ def kernels_for(xp: Any) -> Kernels:
             source = cast_for_copy(source, target.dtype)
         target[...] = source
 
+    @kernel("clone")
+    def clone(x: Any, memory_format: Any) -> Any:
+        # Dense arrays keep their strides; all else is the core's to decide.
+        flags = x.flags
+        if memory_format is not None or not (flags.c_contiguous or flags.f_contiguous):
+            return NotImplemented
+        return x.copy("K")
+
     # Views that NumPy makes faster than by strides.
+
+    @kernel("expand")
+    def expand(x: Any, size: Any, implicit: bool) -> Any:
+        if x.ndim or x.dtype.kind == "V" or type(size) is not tuple or min(size, default=0) < 2:
+            return NotImplemented
+        return xp.ndarray(size, x.dtype, x, 0, (0,) * len(size))
 
     @kernel("view")
     def view(x: Any, size: Any) -> Any:

@@ -22,6 +22,7 @@ from ._random_checks import (
     check_permutation,
     check_uniform,
     cpp_name,
+    dtype_name,
     integer_range,
     is_narrow_float,
     require,
@@ -54,7 +55,7 @@ def _store(out: Array, values: Array) -> None:
     """Write `values` as `out`'s dtype; 16-bit floats are rounded by way of float32."""
     if values.dtype == np.float64 and is_narrow_float(out.dtype):
         values = values.astype(np.float32)
-    np.copyto(out, values, casting="unsafe")
+    out[...] = values
 
 
 class CPUGenerator(MT19937Stream):
@@ -124,13 +125,30 @@ class CPUGenerator(MT19937Stream):
         self, shape: Shape, dtype: np.dtype[Any], draw: Callable[[int], Array]
     ) -> Array:
         """An array of `draw`'s values, drawn in chunks that stay in the cache."""
-        out = np.empty(_tuple(shape), dtype)
+        shape = _tuple(shape)
+        size = math.prod(shape)
+        if size <= _CHUNK:
+            with self._lock:
+                values = draw(size)
+            if values.dtype == dtype:
+                return values.reshape(shape)
+            out = np.empty(shape, dtype)
+            _store(out, values.reshape(shape))
+            return out
+        out = np.empty(shape, dtype)
         flat = out.reshape(-1)
-        with self._lock, np.errstate(all="ignore"):
-            for start in range(0, flat.size, _CHUNK):
+        with self._lock:
+            for start in range(0, size, _CHUNK):
                 part = flat[start : start + _CHUNK]
                 _store(part, draw(part.size))
         return out
+
+    def _fill_silently(
+        self, shape: Shape, dtype: np.dtype[Any], draw: Callable[[int], Array]
+    ) -> Array:
+        """:meth:`_fill` where a value may overflow, as it may in PyTorch."""
+        with np.errstate(all="ignore"):
+            return self._fill(shape, dtype, draw)
 
     def _real_view(
         self, shape: Shape, dtype: np.dtype[Any], sample: Callable[..., Array]
@@ -154,7 +172,7 @@ class CPUGenerator(MT19937Stream):
         check_uniform(dt, low, high)
         double = dt == np.float64
         unit = self.doubles if double else self.floats
-        if (low, high) == (0.0, 1.0) and dt.name in _WIDE:
+        if (low, high) == (0.0, 1.0) and dtype_name(dt) in _WIDE:
             return self._fill(shape, dt, unit)
         wide = np.dtype(np.float64 if double else np.float32)
         start, stop = wide.type(low), wide.type(high)
@@ -209,21 +227,27 @@ class CPUGenerator(MT19937Stream):
         if not double:
             mean, std = float(np.float32(mean)), float(np.float32(std))
 
-        def normals(n: int) -> Array:
-            z = _sampling.box_muller_16(draw(n))
+        def normals(u: Array) -> Array:
+            z = _sampling.box_muller_16(u)
             if std == 1.0 and mean == 0.0:
                 return z
             return _sampling.affine(z, std, mean).astype(z.dtype)
 
-        whole = flat.size & ~15
+        size, whole = flat.size, flat.size & ~15
+        rest = size - whole
         for start in range(0, whole, _CHUNK):
-            part = flat[start : min(start + _CHUNK, whole)]
-            _store(part, normals(part.size))
-        if whole < flat.size:
+            stop = min(start + _CHUNK, whole)
+            if stop < whole or not rest:
+                _store(flat[start:stop], normals(draw(stop - start)))
+                continue
             # The last 16 are drawn anew. Wide dtypes first draw, unused, the rest.
-            if flat.dtype.name in _WIDE:
-                draw(flat.size - whole)
-            _store(flat[-16:], normals(16))
+            unused = rest if dtype_name(flat.dtype) in _WIDE else 0
+            u = draw(stop - start + unused + 16)
+            if unused:
+                u = np.concatenate((u[: stop - start], u[-16:]))
+            z = normals(u)
+            _store(flat[start:stop], z[:-16])
+            _store(flat[-16:], z[-16:])
 
     def _normals(self, n: int, mean: float, std: float) -> Array:
         """`n` float64 normals drawn one after the other, the odd one kept for later."""
@@ -250,7 +274,9 @@ class CPUGenerator(MT19937Stream):
         if not std > 0.0:
             raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
         require(dt, DIGITS, "log_normal_cpu")
-        return self._fill(shape, dt, lambda n: np.exp(self._normals(n, mean, std)))
+        return self._fill_silently(
+            shape, dt, lambda n: np.exp(self._normals(n, mean, std))
+        )
 
     def cauchy(
         self, shape: Shape, dtype: Any, median: float = 0.0, sigma: float = 1.0
@@ -261,7 +287,7 @@ class CPUGenerator(MT19937Stream):
             raise RuntimeError(
                 f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}"
             )
-        if cpp_name(dt) and dt.name not in DIGITS:
+        if cpp_name(dt) and dtype_name(dt) not in DIGITS:
             raise RuntimeError(
                 "Cauchy distribution is a continuous probability distribution. dtype "
                 f"must be a floating point but you specified {cpp_name(dt)}"
@@ -274,7 +300,7 @@ class CPUGenerator(MT19937Stream):
             angle *= math.pi
             return _sampling.affine(np.tan(angle), sigma, median)
 
-        return self._fill(shape, dt, draw)
+        return self._fill_silently(shape, dt, draw)
 
     def exponential(self, shape: Shape, dtype: Any, lambd: float = 1.0) -> Array:
         """Exponential variates of rate `lambd`, as `exponential_`."""
@@ -283,7 +309,7 @@ class CPUGenerator(MT19937Stream):
             raise RuntimeError(
                 f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}"
             )
-        if cpp_name(dt) and dt.name not in DIGITS:
+        if cpp_name(dt) and dtype_name(dt) not in DIGITS:
             raise RuntimeError(
                 "Exponential distribution is a continuous probability distribution. "
                 f"dtype must be a floating point but you specified {torch_name(dt)}"
@@ -296,7 +322,7 @@ class CPUGenerator(MT19937Stream):
             u *= -1.0 / lambd
             return u
 
-        return self._fill(shape, dt, draw)
+        return self._fill_silently(shape, dt, draw)
 
     # ----------------------------------------------------------------- integers
 
@@ -332,8 +358,8 @@ class CPUGenerator(MT19937Stream):
         """
         dt = np.dtype(dtype)
         require(dt, _BERNOULLI, "random_kernel_cpu")
-        if dt.name in DIGITS:
-            count = 2 ** DIGITS[dt.name] + 1
+        if dtype_name(dt) in DIGITS:
+            count = 2 ** DIGITS[dtype_name(dt)] + 1
         else:
             count = 2 if dt.kind == "b" else int(np.iinfo(dt).max) + 1
         words = self.words64 if dt.itemsize == 8 else self.words
@@ -365,7 +391,7 @@ class CPUGenerator(MT19937Stream):
                     ),
                 )
         out = np.empty(n, dt)
-        _store(out, order.astype(np.float32) if dt.name in DIGITS else order)
+        _store(out, order.astype(np.float32) if dtype_name(dt) in DIGITS else order)
         return out
 
     # ------------------------------------------------------- trials and classes
@@ -424,7 +450,7 @@ class CPUGenerator(MT19937Stream):
             np.ceil(u, out=u)
             return u.astype(np.int64) if dt.kind in "iu" else u
 
-        return self._fill(shape, dt, draw)
+        return self._fill_silently(shape, dt, draw)
 
     def multinomial(
         self, weights: Array, num_samples: int, replacement: bool = False
@@ -471,15 +497,10 @@ class CPUGenerator(MT19937Stream):
         Where either is NaN so is the result; PyTorch may not return.
         """
         require(count.dtype, _WIDE, "binomial_cpu")
-        counts, probs = count.reshape(-1).tolist(), prob.reshape(-1).tolist()
-
-        single = count.dtype == np.float32
+        counts, probs = count.reshape(-1), prob.reshape(-1)
 
         def run(uniform: Callable[[], float]) -> list[float]:
-            return [
-                _sampling.binomial(n, p, uniform, single=single)
-                for n, p in zip(counts, probs)
-            ]
+            return _sampling.binomial(counts, probs, uniform)
 
         return self._one_each(run, count)
 

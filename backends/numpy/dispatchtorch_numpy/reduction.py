@@ -24,7 +24,7 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("sum")
     def sum_all(x: Any, dtype: Any) -> Any:
-        if x.dtype == dtype.host and x.dtype.itemsize > 2:
+        if dtype.itemsize > 2 and (x.dtype is dtype.host or x.dtype.kind in "iub"):
             return add_reduce(x, None)
         return sum_(x, None, False, dtype)
 

@@ -1,4 +1,5 @@
-"""Calling a module: ``forward`` with the hooks around it, and registering those hooks."""
+"""Calling a module: ``forward`` with the hooks around it, and registering those
+hooks."""
 
 from __future__ import annotations
 
@@ -92,7 +93,8 @@ class Calling:
             raise
 
     def _all_forward_hooks(self) -> list[tuple[int, Hook, bool, Any]]:
-        """(id, hook, with kwargs, those always called) of all forward hooks in order."""
+        """(id, hook, with kwargs, those always called) of all forward hooks in
+        order."""
         return [
             (hook_id, hook, hook_id in kwargs_ids, always)
             for hooks, kwargs_ids, always in (
@@ -113,7 +115,8 @@ class Calling:
     def _call_through_hooks(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], called: set[int]
     ) -> Any:
-        """One call with everything around it; notes the forward hooks that were called."""
+        """One call with everything around it; notes the forward hooks that were
+        called."""
         for hook in list(_global_forward_pre_hooks.values()):
             args = _new_args(hook(self, args), args)
         for hook_id, hook in list(self._forward_pre_hooks.items()):
@@ -173,10 +176,12 @@ class Calling:
         with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
-        """Calls ``hook(module, args, output)`` after forward; it may return a new output.
+        """Calls ``hook(module, args, output)`` after forward; it may return a new
+        output.
 
-        ``with_kwargs``: calls ``hook(module, args, kwargs, output)``. ``prepend``: before
-        the hooks that this module has already. ``always_call``: even when the call raises.
+        ``with_kwargs``: calls ``hook(module, args, kwargs, output)``. ``prepend``:
+        before the hooks that this module has already. ``always_call``: even when the
+        call raises.
         """
         flags = [
             (self._forward_hooks_with_kwargs, with_kwargs),

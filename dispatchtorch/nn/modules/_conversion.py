@@ -1,4 +1,5 @@
-"""Moving and converting a module's tensors: ``to``, ``float``, ``cuda`` and their kind."""
+"""Moving and converting a module's tensors: ``to``, ``float``, ``cuda`` and their
+kind."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ _NO_META_DATA = "Cannot copy out of meta tensor; no data!"
 
 
 def _mover(name: str) -> Callable[..., Any]:
-    """The method of that name: calls the tensor method of the same name on each tensor."""
+    """The method of that name: calls the tensor method of the same name on each
+    tensor."""
 
     def move(self: Any, device: Any = None) -> Any:
         return self._apply(lambda t: getattr(t, name)(device))
@@ -90,14 +92,14 @@ class Conversion:
         if dtype is not None:
             if not (dtype.is_floating_point or dtype.is_complex):
                 raise TypeError(
-                    "nn.Module.to only accepts floating point or complex dtypes, but got "
-                    f"desired dtype={dtype}"
+                    "nn.Module.to only accepts floating point or complex dtypes, but "
+                    f"got desired dtype={dtype}"
                 )
             if dtype.is_complex:
                 warnings.warn(
                     "Complex modules are a new feature under active development whose "
-                    "design may change, and some modules might not work as expected when "
-                    "using complex tensors as parameters or buffers.",
+                    "design may change, and some modules might not work as expected "
+                    "when using complex tensors as parameters or buffers.",
                     stacklevel=2,
                 )
 

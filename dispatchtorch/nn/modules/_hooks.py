@@ -45,8 +45,8 @@ _global_backward_hooks: Registry = OrderedDict()
 _global_is_full_backward_hook: bool | None = None
 
 _MIXED_BACKWARD = (
-    "Cannot use both regular backward hooks and full backward hooks {}. Please use only "
-    "one of them."
+    "Cannot use both regular backward hooks and full backward hooks {}. Please use "
+    "only one of them."
 )
 
 
@@ -289,8 +289,8 @@ _NON_FULL = (
     "behavior."
 )
 _NOT_TENSORS = (
-    "non-full backward hooks on a Module that does not {} a single Tensor or a tuple of "
-    "Tensors"
+    "non-full backward hooks on a Module that does not {} a single Tensor or a tuple "
+    "of Tensors"
 )
 
 

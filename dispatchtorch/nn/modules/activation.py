@@ -138,7 +138,8 @@ class ReLU(_Inplace):
 
 class RReLU(_Inplace):
     """``max(0, x) + a * min(0, x)``; in training ``a`` is drawn for each element from
-    ``[lower, upper]``, in evaluation it is the middle. https://arxiv.org/abs/1505.00853"""
+    ``[lower, upper]``, in evaluation it is the middle.
+    https://arxiv.org/abs/1505.00853"""
 
     __constants__ = ["lower", "upper", "inplace"]
 
@@ -157,8 +158,8 @@ class RReLU(_Inplace):
 
 
 class Hardtanh(_Inplace):
-    """``x`` clamped to ``[min_val, max_val]``. ``min_value`` and ``max_value`` are their
-    deprecated names."""
+    """``x`` clamped to ``[min_val, max_val]``. ``min_value`` and ``max_value`` are
+    their deprecated names."""
 
     __constants__ = ["min_val", "max_val", "inplace"]
 
@@ -257,7 +258,8 @@ class Hardswish(_Inplace):
 
 
 class ELU(_Alpha):
-    """``x`` if positive, else ``alpha * (exp(x) - 1)``. https://arxiv.org/abs/1511.07289"""
+    """``x`` if positive, else ``alpha * (exp(x) - 1)``.
+    https://arxiv.org/abs/1511.07289"""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.elu(input, self.alpha, self.inplace)
@@ -297,8 +299,8 @@ class GLU(Module):
 
 
 class GELU(Module):
-    """``x * Phi(x)``, Phi being the normal distribution's cumulative function, exactly or
-    with ``approximate="tanh"``. https://arxiv.org/abs/1606.08415"""
+    """``x * Phi(x)``, Phi being the normal distribution's cumulative function, exactly
+    or with ``approximate="tanh"``. https://arxiv.org/abs/1606.08415"""
 
     __constants__ = ["approximate"]
 
@@ -344,7 +346,8 @@ class LogSigmoid(Module):
 
 
 class Softplus(Module):
-    """``log(1 + exp(beta * x)) / beta``; ``x`` itself where ``beta * x > threshold``."""
+    """``log(1 + exp(beta * x)) / beta``; ``x`` itself where
+    ``beta * x > threshold``."""
 
     __constants__ = ["beta", "threshold"]
 

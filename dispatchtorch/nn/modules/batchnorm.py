@@ -167,8 +167,8 @@ class _CheckDims(_NormBase):
 
 
 class BatchNorm1d(_CheckDims, _BatchNorm):
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` for each channel of ``(N, C)`` or
-    ``(N, C, L)``. https://arxiv.org/abs/1502.03167
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` for each channel of ``(N, C)``
+    or ``(N, C, L)``. https://arxiv.org/abs/1502.03167
 
     In training, mean and (biased) variance are the batch's, and the running ones move
     towards them; in evaluation they are the running ones.

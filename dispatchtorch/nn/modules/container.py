@@ -93,7 +93,8 @@ class _Sequence(Module):
 class Sequential(_Sequence):
     """Calls its modules one after the other, each with the output of the one before.
 
-    ``Sequential(module, ...)`` or, with names, ``Sequential(OrderedDict(name=module))``.
+    ``Sequential(module, ...)`` or, with names,
+    ``Sequential(OrderedDict(name=module))``.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -203,7 +204,8 @@ class ModuleList(_Sequence):
         return self
 
     def __repr__(self) -> str:
-        """As of every module, but equal neighbours are shown once, with their number."""
+        """As of every module, but equal neighbours are shown once, with their
+        number."""
         runs: list[list[Any]] = []
         for i, shown in enumerate(map(repr, self)):
             if runs and runs[-1][2] == shown:
@@ -221,7 +223,8 @@ class ModuleList(_Sequence):
 
 
 class ModuleDict(Module):
-    """A dict of modules that are registered, in order of insertion; it can't be called."""
+    """A dict of modules that are registered, in order of insertion; it can't be
+    called."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
@@ -324,7 +327,8 @@ def _described(value: Any, kind: Any) -> str:
 
 
 class ParameterList(Module):
-    """A list whose tensors are registered as parameters; other values are kept as well."""
+    """A list whose tensors are registered as parameters; other values are kept as
+    well."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()

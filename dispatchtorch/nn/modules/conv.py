@@ -151,7 +151,8 @@ class _ConvNd(Module):
         return pads
 
     def reset_parameters(self) -> None:
-        """Draws weight and bias anew, both from ``U(-k, k)``, ``k = 1 / sqrt(fan_in)``."""
+        """Draws weight and bias anew, both from ``U(-k, k)``,
+        ``k = 1 / sqrt(fan_in)``."""
         # With a = sqrt(5) this is U(-k, k), in the order in which PyTorch draws.
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
@@ -242,8 +243,9 @@ class Conv1d(_Conv):
         bias: whether to add a bias.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
-    Attributes: ``weight`` of shape ``(out_channels, in_channels / groups, *kernel_size)``
-    and ``bias`` of shape ``(out_channels,)``.
+    Attributes: ``weight`` of shape
+    ``(out_channels, in_channels / groups, *kernel_size)`` and ``bias`` of shape
+    ``(out_channels,)``.
     """
 
     _nd = 1
@@ -251,7 +253,8 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Convolution of ``(N, C, H, W)`` or ``(C, H, W)``; arguments as :class:`Conv1d`."""
+    """Convolution of ``(N, C, H, W)`` or ``(C, H, W)``; arguments as
+    :class:`Conv1d`."""
 
     _nd = 2
     _function = "conv2d"
@@ -335,8 +338,8 @@ class _ConvTransposeNd(_ConvNd):
             for n, low, high in zip(output_size, lowest, highest, strict=True)
         ):
             raise ValueError(
-                f"requested an output size of {output_size}, but valid sizes range from "
-                f"{lowest} to {highest} (for an input of {in_sizes})"
+                f"requested an output size of {output_size}, but valid sizes range "
+                f"from {lowest} to {highest} (for an input of {in_sizes})"
             )
         return tuple(n - low for n, low in zip(output_size, lowest, strict=True))
 

@@ -15,8 +15,8 @@ __all__ = ["CosineSimilarity", "PairwiseDistance"]
 
 
 class PairwiseDistance(Module):
-    """The ``p``-norm of ``x1 - x2 + eps`` along the last dimension, which stays with size
-    one if ``keepdim``."""
+    """The ``p``-norm of ``x1 - x2 + eps`` along the last dimension, which stays with
+    size one if ``keepdim``."""
 
     __constants__ = ["norm", "eps", "keepdim"]
 

@@ -42,8 +42,8 @@ class _DropoutNd(Module):
 
 
 class Dropout(_DropoutNd):
-    """Zeroes each element with probability ``p`` while training and scales the others by
-    ``1 / (1 - p)``. https://arxiv.org/abs/1207.0580"""
+    """Zeroes each element with probability ``p`` while training and scales the others
+    by ``1 / (1 - p)``. https://arxiv.org/abs/1207.0580"""
 
     _function = "dropout"
 

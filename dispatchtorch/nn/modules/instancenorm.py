@@ -99,9 +99,9 @@ class _InstanceNorm(_NormBase):
                     f"({self.num_features}), but got: {input.size(dim)}."
                 )
             warnings.warn(
-                f"input's size at dim={dim} does not match num_features. You can silence "
-                "this warning by not passing in num_features, which is not used because "
-                "affine=False",
+                f"input's size at dim={dim} does not match num_features. You can "
+                "silence this warning by not passing in num_features, which is not "
+                "used because affine=False",
                 stacklevel=2,
             )
         output = F.instance_norm(
@@ -118,17 +118,17 @@ class _InstanceNorm(_NormBase):
 
 _OLD_STATS = (
     "Unexpected running stats buffer(s) {0} for {1} with track_running_stats=False. If "
-    "state_dict is a checkpoint saved before 0.4.0, this may be expected because {1} does "
-    "not track running stats by default since 0.4.0. Please remove these keys from "
-    "state_dict. If the running stats are actually needed, instead set "
+    "state_dict is a checkpoint saved before 0.4.0, this may be expected because {1} "
+    "does not track running stats by default since 0.4.0. Please remove these keys "
+    "from state_dict. If the running stats are actually needed, instead set "
     "track_running_stats=True in {1} to enable them. See the documentation of {1} for "
     "details."
 )
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` for each channel of each sample of
-    ``(N, C, L)`` or ``(C, L)``. https://arxiv.org/abs/1607.08022
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` for each channel of each sample
+    of ``(N, C, L)`` or ``(C, L)``. https://arxiv.org/abs/1607.08022
 
     Arguments as :class:`BatchNorm1d`, but ``affine`` and ``track_running_stats`` are
     False by default.

@@ -23,11 +23,11 @@ __all__ = ["LazyModuleMixin"]
 class LazyModuleMixin(_Base):
     """Makes a module lazy; goes before the module's class among the bases.
 
-    The constructor leaves ``UninitializedParameter`` or ``UninitializedBuffer`` objects;
-    the first call, or loading a state dict, gives them their shapes through
+    The constructor leaves ``UninitializedParameter`` or ``UninitializedBuffer``
+    objects; the first call, or loading a state dict, gives them their shapes through
     ``initialize_parameters(*inputs)``, which subclasses define. Then the object becomes
-    an instance of ``cls_to_become``, if that is set. An optimizer can be made only after
-    that; ``to``, ``float`` and the like work before.
+    an instance of ``cls_to_become``, if that is set. An optimizer can be made only
+    after that; ``to``, ``float`` and the like work before.
     """
 
     cls_to_become: type[Any] | None = None

@@ -37,8 +37,9 @@ class Linear(Module):
         in_features, out_features: sizes of the last dimension of input and output.
         bias: whether to add a bias.
 
-    Attributes: ``weight`` of shape ``(out_features, in_features)`` and ``bias`` of shape
-    ``(out_features,)``, both drawn from ``U(-k, k)`` with ``k = 1 / sqrt(in_features)``.
+    Attributes: ``weight`` of shape ``(out_features, in_features)`` and ``bias`` of
+    shape ``(out_features,)``, both drawn from ``U(-k, k)`` with
+    ``k = 1 / sqrt(in_features)``.
     """
 
     __constants__ = ["in_features", "out_features"]

@@ -15,7 +15,8 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class LinearCrossEntropyOptions:
-    """Settings of the chunked linear cross entropy, which never holds all logits at once.
+    """Settings of the chunked linear cross entropy, which never holds all logits at
+    once.
 
     Args:
         allow_retain_graph: lets ``backward`` be called more than once.
@@ -48,7 +49,8 @@ class LinearCrossEntropyOptions:
             isinstance(batch_chunk_size, int) and batch_chunk_size > 0
         ):
             raise ValueError(
-                f"batch_chunk_size must be positive int or None, got {batch_chunk_size!r}"
+                f"batch_chunk_size must be positive int or None, got "
+                f"{batch_chunk_size!r}"
             )
         if chunking_method is not None and not _METHOD.fullmatch(chunking_method):
             raise ValueError(f"invalid chunking_method: {chunking_method!r}")

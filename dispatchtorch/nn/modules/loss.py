@@ -101,7 +101,8 @@ class L1Loss(_Loss):
 
 class NLLLoss(_WeightedLoss):
     """``-weight[target] * input[target]`` for log-probabilities ``(N, C, *)`` and class
-    indices ``(N, *)``; the mean is weighted. ``ignore_index`` is a target without loss."""
+    indices ``(N, *)``; the mean is weighted. ``ignore_index`` is a target without
+    loss."""
 
     __constants__ = ["ignore_index", "reduction"]
 
@@ -131,9 +132,9 @@ class NLLLoss2d(NLLLoss):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(
-            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in "
-            "replacement and see https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss "
-            "for more details.",
+            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a "
+            "drop-in replacement and see "
+            "https://pytorch.org/docs/main/nn.html#torch.nn.NLLLoss for more details.",
             FutureWarning,
             stacklevel=2,
         )
@@ -228,8 +229,8 @@ class BCELoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_Loss):
-    """:class:`BCELoss` of ``sigmoid(input)``, computed safely. ``pos_weight`` scales the
-    loss of positive targets."""
+    """:class:`BCELoss` of ``sigmoid(input)``, computed safely. ``pos_weight`` scales
+    the loss of positive targets."""
 
     __constants__: Any = None
 
@@ -285,8 +286,8 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """``d ** 2 / (2 * beta)`` where ``d = |input - target|`` is less than ``beta``, else
-    ``d - beta / 2``. https://arxiv.org/abs/1504.08083"""
+    """``d ** 2 / (2 * beta)`` where ``d = |input - target|`` is less than ``beta``,
+    else ``d - beta / 2``. https://arxiv.org/abs/1504.08083"""
 
     def __init__(
         self,
@@ -522,9 +523,9 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class TripletMarginLoss(_Loss):
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the ``p``-norm
-    of the difference plus ``eps`` as distance. ``swap`` takes ``d(positive, negative)``
-    where it is the smaller one of the negative distances."""
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the
+    ``p``-norm of the difference plus ``eps`` as distance. ``swap`` takes
+    ``d(positive, negative)`` where it is the smaller one of the negative distances."""
 
     __constants__ = ["margin", "p", "eps", "swap", "reduction"]
 
@@ -595,13 +596,14 @@ class TripletMarginWithDistanceLoss(_Loss):
 def _require_positive_margin(loss: Module, margin: float) -> None:
     if margin <= 0:
         raise ValueError(
-            f"{type(loss).__name__}: expected margin to be greater than 0, got {margin} "
-            "instead"
+            f"{type(loss).__name__}: expected margin to be greater than 0, got "
+            f"{margin} instead"
         )
 
 
 class CTCLoss(_Loss):
-    """Connectionist temporal classification. https://www.cs.toronto.edu/~graves/icml_2006.pdf
+    """Connectionist temporal classification.
+    https://www.cs.toronto.edu/~graves/icml_2006.pdf
 
     Called with log-probabilities ``(T, N, C)``, targets ``(N, S)`` or concatenated, and
     the lengths of both for each sample.

@@ -1,8 +1,9 @@
 """``Module``: the base class of all neural network modules.
 
-Here are its registries of parameters, buffers and submodules, walking over them, and how
-it prints. Calling it is in ``_calling.py``, saving and loading in ``_state_dict.py``,
-moving and converting in ``_conversion.py``, hooks for all modules in ``_hooks.py``.
+Here are its registries of parameters, buffers and submodules, walking over them, and
+how it prints. Calling it is in ``_calling.py``, saving and loading in
+``_state_dict.py``, moving and converting in ``_conversion.py``, hooks for all modules
+in ``_hooks.py``.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ def _forward_unimplemented(self: Any, *input: Any) -> None:
 class Module(Calling, StateDict, Conversion):
     """Base class of all neural network modules; your models subclass it too.
 
-    Parameters, buffers and modules assigned as attributes are registered: they are found
-    by ``parameters()``, ``state_dict()``, ``to()`` and the like. Call
+    Parameters, buffers and modules assigned as attributes are registered: they are
+    found by ``parameters()``, ``state_dict()``, ``to()`` and the like. Call
     ``super().__init__()`` before the first such assignment. Calling a module runs
     ``forward`` and the hooks around it.
     """
@@ -120,8 +121,8 @@ class Module(Calling, StateDict, Conversion):
                 )
             if args:
                 raise TypeError(
-                    f"{name}.__init__() takes 1 positional argument but {len(args) + 1} "
-                    "were given"
+                    f"{name}.__init__() takes 1 positional argument but "
+                    f"{len(args) + 1} were given"
                 )
         self.__dict__.update(_empty_state())
         if self.call_super_init:
@@ -142,8 +143,9 @@ class Module(Calling, StateDict, Conversion):
     ) -> None:
         """Adds a buffer: state that is not trained, such as running statistics.
 
-        It can be had as an attribute. ``None`` stands for no buffer. Buffers that are not
-        ``persistent`` are left out of the state dict. Raises KeyError for a bad name.
+        It can be had as an attribute. ``None`` stands for no buffer. Buffers that are
+        not ``persistent`` are left out of the state dict. Raises KeyError for a bad
+        name.
         """
         if "_buffers" not in self.__dict__:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
@@ -190,7 +192,8 @@ class Module(Calling, StateDict, Conversion):
         self._parameters[name] = param
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Adds a submodule, to be had as an attribute. Raises KeyError for a bad name."""
+        """Adds a submodule, to be had as an attribute. Raises KeyError for a bad
+        name."""
         if not isinstance(module, Module) and module is not None:
             raise TypeError(f"{torch.typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
@@ -332,7 +335,8 @@ class Module(Calling, StateDict, Conversion):
     # Submodules by path.
 
     def get_submodule(self, target: str) -> Module:
-        """The submodule at the dotted path ``target``; AttributeError if there is none."""
+        """The submodule at the dotted path ``target``; AttributeError if there is
+        none."""
         module: Any = self
         for name in target.split(".") if target else ():
             module = module._child(name)
@@ -362,7 +366,8 @@ class Module(Calling, StateDict, Conversion):
         setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter at the dotted path ``target``; AttributeError if there is none."""
+        """The parameter at the dotted path ``target``; AttributeError if there is
+        none."""
         owner, name = self._owner_of(target)
         param = getattr(owner, name)
         if not isinstance(param, Parameter):
@@ -516,7 +521,8 @@ class Module(Calling, StateDict, Conversion):
         return type(self).__name__
 
     def extra_repr(self) -> str:
-        """What to show of this module besides its submodules; may have several lines."""
+        """What to show of this module besides its submodules; may have several
+        lines."""
         return ""
 
     def __repr__(self) -> str:

@@ -26,8 +26,8 @@ class _ResponseNorm(Module):
 
 
 class LocalResponseNorm(_ResponseNorm):
-    """``x / (k + alpha * mean of x ** 2 over ``size`` neighbouring channels) ** beta`` of
-    ``(N, C, *)``. Krizhevsky et al., 2012, section 3.3."""
+    """``x / (k + alpha * mean of x ** 2 over ``size`` neighbouring channels) ** beta``
+    of ``(N, C, *)``. Krizhevsky et al., 2012, section 3.3."""
 
     __constants__ = ["size", "alpha", "beta", "k"]
 
@@ -133,8 +133,8 @@ class LayerNorm(_LayerScale):
 
 
 class GroupNorm(Module):
-    """``(x - mean) / sqrt(var + eps) * weight + bias`` over each of ``num_groups`` groups
-    of the channels of ``(N, C, *)``. https://arxiv.org/abs/1803.08494
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` over each of ``num_groups``
+    groups of the channels of ``(N, C, *)``. https://arxiv.org/abs/1803.08494
 
     Args:
         num_groups, num_channels: the second must be divisible by the first.

@@ -1,4 +1,5 @@
-"""Padding: one constructor and forward; a class says its mode and number of dimensions."""
+"""Padding: one constructor and forward; a class says its mode and number of
+dimensions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Pooling: maxima, averages and norms of windows, adaptive and fractional windows,
 unpooling.
 
-Each family has one base with the constructor and ``forward``; a class says its number of
-dimensions and the function that it calls.
+Each family has one base with the constructor and ``forward``; a class says its number
+of dimensions and the function that it calls.
 """
 
 from __future__ import annotations
@@ -297,8 +297,8 @@ class _FractionalMaxPoolNd(Module):
         self.output_ratio = sizes(output_ratio) if output_ratio is not None else None
         if output_size is None and output_ratio is None:
             raise ValueError(
-                f"{type(self).__name__} requires specifying either an output size, or a "
-                "pooling ratio"
+                f"{type(self).__name__} requires specifying either an output size, or "
+                "a pooling ratio"
             )
         if output_size is not None and output_ratio is not None:
             raise ValueError(
@@ -328,7 +328,8 @@ class FractionalMaxPool2d(_FractionalMaxPoolNd):
 
     Args:
         kernel_size: of the window, one number or one for each dimension.
-        output_size, output_ratio: exactly one of them; the ratio is of the input's size.
+        output_size, output_ratio: exactly one of them; the ratio is of the input's
+            size.
         return_indices: returns the places of the maxima as well.
     """
 

@@ -167,8 +167,8 @@ class Embedding(_Table):
 class EmbeddingBag(_Table):
     """Sums, means or maxima of bags of rows of ``weight``, without the rows themselves.
 
-    Called with 2-D indices, a bag a row, or with 1-D indices and ``offsets``, where each
-    bag starts; ``per_sample_weights`` scale the rows in mode ``"sum"``.
+    Called with 2-D indices, a bag a row, or with 1-D indices and ``offsets``, where
+    each bag starts; ``per_sample_weights`` scale the rows in mode ``"sum"``.
 
     Args:
         mode: ``"sum"``, ``"mean"`` or ``"max"``.

@@ -1,4 +1,5 @@
-"""Small helpers that modules share: sizes for each dimension, prefixes of state dicts."""
+"""Small helpers that modules share: sizes for each dimension, prefixes of state
+dicts."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ __all__ = ["consume_prefix_in_state_dict_if_present"]
 
 
 def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple[Any, ...]]:
-    """A function that repeats a scalar ``n`` times and makes a tuple of anything else."""
+    """A function that repeats a scalar ``n`` times and makes a tuple of anything
+    else."""
 
     def parse(x: Any) -> tuple[Any, ...]:
         return tuple(x) if isinstance(x, Iterable) else (x,) * n
@@ -30,7 +32,8 @@ _quadruple = _ntuple(4, "_quadruple")
 
 
 def _reverse_repeat_tuple(t: Sequence[Any], n: int) -> tuple[Any, ...]:
-    """``(a, b) -> (b, b, a, a)`` for n = 2: sizes by dimension, as F.pad orders them."""
+    """``(a, b) -> (b, b, a, a)`` for n = 2: sizes by dimension, as F.pad orders
+    them."""
     return tuple(x for x in reversed(t) for _ in range(n))
 
 
@@ -63,8 +66,8 @@ def consume_prefix_in_state_dict_if_present(
 ) -> None:
     """Strips ``prefix`` from the keys of ``state_dict`` that have it, in place.
 
-    Its metadata is treated alike, so that what ``DataParallel`` and its kind saved loads
-    into the bare module.
+    Its metadata is treated alike, so that what ``DataParallel`` and its kind saved
+    loads into the bare module.
     """
     for key in [k for k in state_dict if k.startswith(prefix)]:
         state_dict[key[len(prefix) :]] = state_dict.pop(key)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dispatchtorch as torch
-from dispatchtorch.nn.parameter import Parameter
 
 if TYPE_CHECKING:
     from dispatchtorch import Tensor
@@ -409,7 +408,7 @@ def l1_unstructured(
     amount: int | float,
     importance_scores: Tensor | None = None,
 ) -> Module:
-    """Prune the entries of least absolute value (or score); see `random_unstructured`."""
+    """Prune the entries of least magnitude or score; see `random_unstructured`."""
     L1Unstructured.apply(module, name, amount, importance_scores=importance_scores)
     return module
 

@@ -225,7 +225,7 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: T_module, name: str = "weight") -> T_module:
-    """Undo `spectral_norm`, keeping the value. Raises ValueError where there is none."""
+    """Undo `spectral_norm`, keeping the value; ValueError where there is none."""
     _remove_hook(module, name, SpectralNorm, "spectral_norm")
     for hooks in (module._state_dict_hooks, module._load_state_dict_pre_hooks):
         for key, hook in list(hooks.items()):

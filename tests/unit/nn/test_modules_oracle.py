@@ -144,7 +144,9 @@ ROWS: list[Row] = [
         (i(10, 7), ints(0, 2, 5, 7)),
     ),
     Row('EmbeddingBag(10, 3, mode="sum")', (i(10, 2, 3), None, u(2, 3))),
-    Row("EmbeddingBag.from_pretrained(torch.ones(10, 2), freeze=False)", (i(10, 2, 3),)),
+    Row(
+        "EmbeddingBag.from_pretrained(torch.ones(10, 2), freeze=False)", (i(10, 2, 3),)
+    ),
     # Convolutions.
     *rows(
         """
@@ -456,9 +458,10 @@ ROWS: list[Row] = [
         ints(3, 2),
     ),
     # Containers.
-    Row("Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Sequential(nn.Linear(5, 2)))", (x2,)),
+    Row(
+        "Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Sequential(nn.Linear(5, 2)))", (x2,)
+    ),
 ]
-
 
 
 class Side:
@@ -485,7 +488,9 @@ class Side:
         return made.requires_grad_() if array.dtype == np.float32 else made
 
     def dtype(self, array: np.ndarray) -> Any:
-        return self.framework.float32 if array.dtype.kind == "f" else self.framework.int64
+        return (
+            self.framework.float32 if array.dtype.kind == "f" else self.framework.int64
+        )
 
     def call(self) -> list[Any]:
         self.framework.manual_seed(11)

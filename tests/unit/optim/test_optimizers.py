@@ -662,6 +662,63 @@ def test_sparse_adam_wants_sparse_gradients() -> None:
         optimizer.step()
 
 
+def sparse_of(framework: Any, rows: list[int], seed: int) -> Any:
+    """A gradient with a few rows, one of them twice."""
+    values = np.random.default_rng(seed).standard_normal((len(rows), 2)).tolist()
+    return framework.sparse_coo_tensor([rows], framework.tensor(values), (4, 2))
+
+
+def has_sparse() -> bool:
+    try:
+        return bool(sparse_of(torch, [0], 0).is_sparse)
+    except (AttributeError, NotImplementedError):
+        return False
+
+
+@pytest.mark.skipif(not has_sparse(), reason="no sparse tensors")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SparseAdam", {"lr": 0.1}),
+        ("SparseAdam", {"lr": 0.1, "betas": (0.5, 0.7), "maximize": True}),
+        ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
+        ("Adagrad", {"lr": 0.1, "foreach": True, "maximize": True}),
+        ("SGD", {"lr": 0.1, "maximize": True}),
+    ],
+    ids=name_of,
+)
+def test_sparse_gradients(name: str, options: dict[str, Any]) -> None:
+    results = []
+    for framework in (torch, oracle):
+        param = framework.nn.Parameter(framework.ones(4, 2))
+        optimizer = getattr(framework.optim, name)([param], **options)
+        for step, rows in enumerate([[0, 2, 0], [1], [2, 2]]):
+            param.grad = sparse_of(framework, rows, step)
+            optimizer.step()
+        state = optimizer.state_dict()["state"].get(0, {})
+        results.append((numbers(param), state))
+    np.testing.assert_allclose(results[0][0], results[1][0], 1e-5, 1e-6)
+    assert list(results[0][1]) == list(results[1][1])
+    for mine, yours in zip(results[0][1].values(), results[1][1].values(), strict=True):
+        np.testing.assert_allclose(np.array(mine), np.array(yours), 1e-5, 1e-6)
+
+
+@pytest.mark.skipif(not has_sparse(), reason="no sparse tensors")
+@pytest.mark.parametrize(
+    "name", sorted({name for name, _ in CASES} - {"SGD", "Adagrad"})
+)
+def test_what_is_no_good_for_sparse_gradients_says_so(name: str) -> None:
+    messages = []
+    for framework in (torch, oracle):
+        param = framework.nn.Parameter(framework.ones(4, 2))
+        optimizer = getattr(framework.optim, name)([param])
+        param.grad = sparse_of(framework, [1], 0)
+        with pytest.raises(RuntimeError) as caught:
+            optimizer.step()
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
 # What gradient scalers do with fused optimizers.
 
 
