@@ -107,7 +107,7 @@ def _get_obj_state(obj: Any) -> Any:
     dicts where the subclass has slots. A ``__getstate__`` of its own decides instead."""
     own = type(obj).__getstate__
     if own not in (object.__getstate__, torch.Tensor.__getstate__):
-        return own(obj)
+        return own(obj)  # type: ignore[call-arg]
     return _own_attributes(obj)
 
 

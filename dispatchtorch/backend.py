@@ -128,6 +128,8 @@ class Backend(_KernelTable):
     dtypes: frozenset[dtypes.dtype] | None = None
     #: Whether tensors of this device are host memory that NumPy can see.
     is_host: bool = False
+    #: Whether there may be several devices of this type, told apart by an index.
+    indexed: bool = True
 
     def __init__(self) -> None:
         self.kernels = {}

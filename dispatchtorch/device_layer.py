@@ -391,8 +391,9 @@ def _mixed_devices(op: Operator, keys: int) -> Function:
                 _to_backend(a, target, index) if hasattr(a, "_keys") else a for a in args
             ]
             keyset = 0
-            for a in moved:
-                keyset |= state.keys_of(a)  # type: ignore[attr-defined]
+            for a, argument in zip(moved, op.schema.arguments, strict=True):
+                if argument.is_tensor:
+                    keyset |= state.keys_of(a)  # type: ignore[attr-defined]
             return table[keyset & ~(K.AUTOGRAD | K.VIEW)](*moved)
         names = sorted({str(t.device) for t in tensors}, key=lambda n: n == "cpu")
         raise RuntimeError(

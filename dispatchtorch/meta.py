@@ -48,6 +48,7 @@ class MetaBackend(Backend):
 
     device_type = "meta"
     array_type = MetaArray
+    indexed = False
 
     def __init__(self) -> None:
         super().__init__()

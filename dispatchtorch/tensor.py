@@ -139,7 +139,7 @@ class Tensor(metaclass=_TensorMeta):
     @property
     def device(self) -> Device:
         backend = backend_of(self._keys)
-        if backend.is_host:
+        if not backend.indexed:
             return _host_device(backend)
         return Device(backend.device_type, backend.index(self._data))
 

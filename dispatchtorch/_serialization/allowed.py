@@ -86,6 +86,7 @@ class safe_globals:
 
 
 def user_globals() -> dict[str, Any]:
+    """What the user allows, by the names that pickles have for it."""
     allowed = {}
     for each in _user_globals:
         if not isinstance(each, tuple):
@@ -182,6 +183,7 @@ MISSING = object()
 
 
 def look_up(module: str, name: str) -> Any:
+    """What a name that everybody may use means; MISSING for all other names."""
     full = f"{module}.{name}"
     if full in CONTAINERS:
         return CONTAINERS[full]
@@ -193,6 +195,7 @@ def look_up(module: str, name: str) -> Any:
 
 
 def readable(module: str, name: str) -> str:
+    """The name as PyTorch's errors have it."""
     return name if module == "builtins" else f"{module}.{name}"
 
 
@@ -208,9 +211,11 @@ def unsafe_globals(data: bytes) -> list[str]:
     """The names in a pickle that ``load`` wouldn't allow, in order. Runs nothing."""
     import pickletools
 
-    user, found = user_globals(), dict.fromkeys(())
+    user = user_globals()
+    found: dict[str, None] = {}
     memo: dict[int, str] = {}
     texts: list[str] = []
+    arg: Any
     for opcode, arg, _ in pickletools.genops(data):
         name = opcode.name
         if name == "GLOBAL":

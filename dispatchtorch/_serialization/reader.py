@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import reprlib
 import sys
 import warnings
 import zlib
@@ -221,14 +220,14 @@ class StorageSpec:
         if what != "storage":
             raise pickle.UnpicklingError(
                 "Unknown typename for persistent_load, expected 'storage' but got "
-                f"{reprlib.repr(what)}"
+                f"{what[:40] if isinstance(what, str) else type(what)!r}"
             )
         if not 5 <= len(saved_id) <= 6:
             raise pickle.UnpicklingError("persistent_load: malformed storage")
         kind, key, location, count = saved_id[1:5]
         self.key, self.location = _text(key), _text(location)
         self.count = count
-        self.view = saved_id[5] if len(saved_id) == 6 else None
+        self.view: Any = saved_id[5] if len(saved_id) == 6 else None
         self.is_untyped = kind is UntypedStorage
         if isinstance(kind, StorageType):
             self.dtype = kind.dtype
@@ -236,13 +235,14 @@ class StorageSpec:
             self.dtype = torch.uint8
         else:
             raise pickle.UnpicklingError(
-                f"persistent_load: {reprlib.repr(kind)} is no storage class"
+                f"persistent_load: a value of {type(kind)} is no storage class"
             )
         if not (
             isinstance(self.key, str)
             and isinstance(self.location, str)
             and isinstance(count, int)
             and count >= 0
+            and (self.view is None or _is_view(self.view))
         ):
             raise pickle.UnpicklingError("persistent_load: malformed storage")
         self.nbytes = count * self.dtype.itemsize
@@ -254,6 +254,13 @@ class StorageSpec:
 
     def typed(self, untyped: Any) -> TypedStorage:
         return TypedStorage._wrap(untyped, self.dtype)
+
+
+def _is_view(view: Any) -> bool:
+    """Whether ``view`` is (key, offset, count), as the oldest files have it."""
+    if not isinstance(view, tuple) or len(view) != 3:
+        return False
+    return isinstance(view[0], (str, bytes)) and all(type(n) is int for n in view[1:])
 
 
 def _text(value: Any) -> Any:

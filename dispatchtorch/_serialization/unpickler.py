@@ -8,12 +8,12 @@ time. It reaches no attribute, imports nothing and never calls what it wasn't gi
 
 from __future__ import annotations
 
-import reprlib
 import struct
 import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pickle import UnpicklingError
+from types import FunctionType
 from typing import Any
 
 import dispatchtorch as torch
@@ -176,7 +176,7 @@ class _Machine:
         if kind is not OrderedDict and name not in allowed.TENSOR_CLASSES:
             raise UnpicklingError(
                 "Can only create new object for nn.Parameter or classes allowlisted via "
-                f"`add_safe_globals` but got {reprlib.repr(kind)}"
+                f"`add_safe_globals` but got {_shown(kind)}"
             )
         self.check_call(kind, args)
         self.stack.append(kind(*args))
@@ -234,7 +234,7 @@ class _Machine:
                     raise _unrecognized(inner)
             self.check_call(inner, inner_args)
             if not isinstance(kind, type) or not issubclass(kind, torch.Tensor):
-                raise UnpicklingError(f"{reprlib.repr(kind)} is no tensor class")
+                raise UnpicklingError(f"{_shown(kind)} is no tensor class")
         else:
             raise _unrecognized(function)
 
@@ -390,10 +390,17 @@ _CODE: dict[int, _Act] = {
 }
 
 
+def _shown(value: Any) -> str:
+    """``value`` in an error: not what a pickle has built, whose repr can be endless."""
+    named = (
+        isinstance(value, (type, FunctionType)) or not value and type(value) in _COPIED
+    )
+    return repr(value) if named else f"a value of {type(value)}"
+
+
 def _unrecognized(function: Any) -> UnpicklingError:
-    # reprlib, as the repr of what a pickle has built can be endless.
     return UnpicklingError(
-        f"Trying to call reduce for unrecognized function {reprlib.repr(function)}"
+        f"Trying to call reduce for unrecognized function {_shown(function)}"
     )
 
 

@@ -8,6 +8,7 @@ field of the record's header.
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import io
 import os
 import pickle
@@ -206,7 +207,7 @@ class _NamedAsPyTorch:
 class _Pickler(_NamedAsPyTorch, pickle._Pickler):  # type: ignore[name-defined]
     # The pure Python pickler: C's has no hook for names. Tensors cost it some 20 µs.
     dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]
-    dispatch[FunctionType] = _NamedAsPyTorch.save_global
+    dispatch[FunctionType] = _NamedAsPyTorch.save_global  # type: ignore[assignment]
 
 
 def _layout_reduce(layout: Any) -> Any:
@@ -221,26 +222,20 @@ def dump(
     A ``pickle_module`` whose pickler is not written in Python names our objects
     ``dispatchtorch.…``: such a file opens here and not under PyTorch.
     """
-    import copyreg
-
+    kind: Any = _Pickler
+    if pickle_module is not pickle:
+        base = pickle_module.Pickler
+        if issubclass(base, pickle._Pickler):  # type: ignore[attr-defined]
+            kind = type("Pickler", (_NamedAsPyTorch, base), {})
+        else:
+            body = {"persistent_id": lambda self, obj: refer(obj)}
+            kind = type("Pickler", (base,), body)
     buffer = io.BytesIO()
-    base = pickle_module.Pickler
-    if pickle_module is pickle:
-        kind = _Pickler
-    elif issubclass(base, pickle._Pickler):  # type: ignore[attr-defined]
-        kind = type("Pickler", (_NamedAsPyTorch, base), {})
-    else:
-        # Not by an attribute of the instance: C's pickler looks at the class.
-        body = {"persistent_id": lambda self, obj: refer(obj)}
-        kind = type("Pickler", (base,), body)
     pickler = kind(buffer, protocol=protocol)
     if issubclass(kind, _NamedAsPyTorch):
         pickler.refer = refer
     if kind is _Pickler:
-        pickler.dispatch_table = {
-            **copyreg.dispatch_table,
-            torch.layout: _layout_reduce,
-        }
+        pickler.dispatch_table = copyreg.dispatch_table | {torch.layout: _layout_reduce}
     pickler.dump(obj)
     return buffer.getvalue()
 

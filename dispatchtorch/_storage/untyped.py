@@ -411,7 +411,7 @@ def _bytes_of(sequence: Any) -> list[int]:
                 f"({kind}), but one of the items was of type {type(item).__name__} "
                 "instead of int"
             )
-    return [item % 256 for item in sequence]  # type: ignore[operator]
+    return [int(item) % 256 for item in sequence]
 
 
 def _indexed(device_type: str, device: Any) -> Any:

@@ -8,7 +8,6 @@ entry can't take (a wrong type, an object with ``__torch_function__``) goes to
 
 from __future__ import annotations
 
-import keyword
 from typing import TYPE_CHECKING, Any
 
 from dispatchtorch import dtypes
@@ -74,13 +73,9 @@ def parameter_names(op: Operator, form: str) -> list[str]:
     """The Python parameter names: PyTorch's functions call ``self`` ``input``."""
     rename = form == "function"
     return [
-        "input" if rename and i == 0 and a.name == "self" else _identifier(a.name)
+        "input" if rename and i == 0 and a.name == "self" else a.name
         for i, a in enumerate(op.schema.arguments)
     ]
-
-
-def _identifier(name: str) -> str:
-    return name + "_" if keyword.iskeyword(name) else name
 
 
 def varargs_index(op: Operator, form: str) -> int | None:

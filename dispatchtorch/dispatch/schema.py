@@ -6,6 +6,7 @@ PyTorch spells as two overloads, and ``int[1]?``-like list types accept a bare i
 
 from __future__ import annotations
 
+import keyword
 import re
 from typing import Any
 
@@ -46,7 +47,9 @@ class Argument:
         self.writes = "!" in kind
         kind = re.sub(r"\([^)]*\)", "", kind)
         self.type = kind
-        self.name = match["name"]
+        name = match["name"]
+        # `from` and its kind can't be parameters of generated functions.
+        self.name = name + "_" if keyword.iskeyword(name) else name
         self.kwonly = kwonly
         self.optional = kind.endswith("?")
         kind = kind.rstrip("?")

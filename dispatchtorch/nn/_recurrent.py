@@ -1,8 +1,7 @@
-"""Recurrences in operators: cells, whole networks, and packing of sequences.
+"""Recurrent networks and cells in operators, and the packing of sequences.
 
 Every function has the name and signature of PyTorch's operator of that name. A layer
-projects its input for all time steps in one product, so that a step costs one product
-with the hidden state and a handful of pointwise operators on all gates together.
+projects its input for all time steps in one product; `_recurrent_layers` has the steps.
 """
 
 from __future__ import annotations
@@ -11,12 +10,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dispatchtorch as torch
+from dispatchtorch.nn._recurrent_layers import (
+    gru_layer,
+    gru_step,
+    lstm_layer,
+    lstm_step,
+    rnn_layer,
+    rnn_step,
+    scan,
+)
 
 if TYPE_CHECKING:
     from dispatchtorch import Tensor
 
-    State = tuple[Tensor, ...]
-    Step = Callable[[Any, State], State]
+    Tensors = tuple[Tensor, ...]
+    # (rows of the input, sizes, initial state, weights, reverse) -> rows of the state.
+    Layer = Callable[[Tensor, Sequence[int], Tensors, Sequence[Any], bool], Tensors]
 
 __all__ = [
     "gru",
@@ -30,149 +39,75 @@ __all__ = [
 ]
 
 
-# Kinds of recurrence. `begin` turns the weights of one layer and direction and its
-# input (any leading dims) into the projected input and a step that consumes one time
-# step of it; a state is (hidden,) or (hidden, cell).
+# Layers, from their input and weights (w_ih, w_hh, b_ih, b_hh and, for an LSTM with
+# projections, w_hr).
 
 
-def _product(bias: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
-    return left.mm(right) if bias is None else torch.addmm(bias, left, right)
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return a if b is None else b if a is None else a + b
-
-
-def _begin_rnn(activation: str) -> Callable[..., tuple[Any, Step]]:
-    def begin(
-        x: Tensor,
-        w_ih: Tensor,
-        w_hh: Tensor,
-        b_ih: Tensor | None = None,
-        b_hh: Tensor | None = None,
-    ) -> tuple[Any, Step]:
-        w_h, act = w_hh.t(), getattr(torch, activation)
-
-        def step(x_t: Tensor, state: State) -> State:
-            return (act(torch.addmm(x_t, state[0], w_h)),)
-
-        return (_linear(x, w_ih, _sum(b_ih, b_hh)),), step
-
-    return begin
-
-
-def _begin_lstm(
-    x: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None = None,
-    b_hh: Tensor | None = None,
-    w_hr: Tensor | None = None,
-) -> tuple[Any, Step]:
-    w_h, w_r = w_hh.t(), None if w_hr is None else w_hr.t()
-    sigmoid, tanh, addmm = torch.sigmoid, torch.tanh, torch.addmm
-
-    def step(x_t: Tensor, state: State) -> State:
-        hidden, cell = state
-        i, f, g, o = addmm(x_t, hidden, w_h).chunk(4, 1)
-        cell = sigmoid(f) * cell + sigmoid(i) * tanh(g)
-        hidden = sigmoid(o) * tanh(cell)
-        return hidden if w_r is None else hidden.mm(w_r), cell
-
-    return (_linear(x, w_ih, _sum(b_ih, b_hh)),), step
-
-
-def _begin_gru(
-    x: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None = None,
-    b_hh: Tensor | None = None,
-) -> tuple[Any, Step]:
-    # The reset gate multiplies the hidden half of the new gate, its bias included, so
-    # the two biases can't be added up front.
-    w_h, size = w_hh.t(), w_hh.size(1)
-    sizes = [2 * size, size]
-    sigmoid, tanh = torch.sigmoid, torch.tanh
-
-    def step(x_t: tuple[Tensor, Tensor], state: State) -> State:
-        hidden = state[0]
-        gates, new = _product(b_hh, hidden, w_h).split(sizes, 1)
-        r, z = sigmoid(x_t[0] + gates).chunk(2, 1)
-        new = tanh(x_t[1] + r * new)
-        return ((hidden - new) * z + new,)
-
-    return _linear(x, w_ih, b_ih).split(sizes, -1), step
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _project(x: Tensor, weight: Tensor, *biases: Tensor | None) -> Tensor:
+    bias = None
+    for b in biases:
+        bias = b if bias is None else bias if b is None else bias + b
     return torch.nn.functional.linear(x, weight, bias)
 
 
-# One layer in one direction.
+def _rnn(activation: str) -> Layer:
+    def layer(
+        x: Tensor,
+        sizes: Sequence[int],
+        state: Tensors,
+        weights: Sequence[Any],
+        reverse: bool,
+    ) -> Tensors:
+        w_ih, w_hh, b_ih, b_hh = weights
+        rows = _project(x, w_ih, b_ih, b_hh)
+        return rnn_layer(rows, w_hh, *state, activation, sizes, reverse)
+
+    return layer
 
 
-def _scan(
-    step: Step, xs: list[Any], sizes: Sequence[int], initial: State, reverse: bool
-) -> tuple[list[Tensor], State]:
-    """Run `step` over `xs`, whose item t is that of the first `sizes[t]` sequences.
-
-    Returns the hidden state of every step in time order, and the last state of every
-    sequence. Forward, sequences leave as they end; in reverse they join.
-    """
-    steps = range(len(xs))
-    rows = sizes[-1] if reverse else sizes[0]
-    state = initial
-    if rows < initial[0].size(0):
-        state = tuple(s[:rows] for s in initial)
-    ended: list[State] = []
-    hiddens: list[Any] = [None] * len(xs)
-    for t in reversed(steps) if reverse else steps:
-        live = sizes[t]
-        if live < rows:
-            ended.append(tuple(s[live:] for s in state))
-            state = tuple(s[:live] for s in state)
-        elif live > rows:
-            joining = [s[rows:live] for s in initial]
-            state = tuple(torch.cat(pair) for pair in zip(state, joining))
-        rows = live
-        state = step(xs[t], state)
-        hiddens[t] = state[0]
-    if ended:
-        ended.append(state)
-        state = tuple(torch.cat(parts) for parts in zip(*reversed(ended)))
-    return hiddens, state
-
-
-def _layer(
-    begin: Callable[..., tuple[Any, Step]],
+def _lstm(
     x: Tensor,
-    sizes: list[int] | None,
-    initial: State,
-    weights: Sequence[Tensor | None],
+    sizes: Sequence[int],
+    state: Tensors,
+    weights: Sequence[Any],
     reverse: bool,
-) -> tuple[Tensor, State]:
-    """`x` is (T, B, in) with `sizes` None, or the data of a packed batch (N, in)."""
-    projected, step = begin(x, *weights)
-    if sizes is None:
-        parts = [p.unbind(0) for p in projected]
-        sizes = [x.size(1)] * x.size(0)
-        join = torch.stack
-    else:
-        parts = [p.split(sizes) for p in projected]
-        join = torch.cat
-    xs = list(parts[0]) if len(parts) == 1 else list(zip(*parts))
-    hiddens, last = _scan(step, xs, sizes, initial, reverse)
-    return join(hiddens), last
+) -> Tensors:
+    w_ih, w_hh, b_ih, b_hh, *w_hr = weights
+    rows = _project(x, w_ih, b_ih, b_hh)
+    if w_hr:
+        return scan(lstm_step(w_hh, w_hr[0]), rows, state, sizes, reverse)[0]
+    return lstm_layer(rows, w_hh, *state, sizes, reverse)[:2]
+
+
+def _gru(
+    x: Tensor,
+    sizes: Sequence[int],
+    state: Tensors,
+    weights: Sequence[Any],
+    reverse: bool,
+) -> Tensors:
+    w_ih, w_hh, b_ih, b_hh = weights
+    rows = _project(x, w_ih, b_ih)
+    return gru_layer(rows, w_hh, b_hh, *state, sizes, reverse)[:1]
 
 
 # Stacks of layers.
 
 
+def _last_rows(sizes: Sequence[int]) -> list[int]:
+    """Where the last step of each sequence is."""
+    where = [0] * sizes[0]
+    start = 0
+    for n in sizes:
+        where[:n] = range(start, start + n)
+        start += n
+    return where
+
+
 def _stack(
-    begin: Callable[..., tuple[Any, Step]],
+    layer: Layer,
     x: Tensor,
-    sizes: list[int] | None,
+    sizes: list[int],
     hx: Sequence[Tensor],
     params: Sequence[Tensor],
     has_biases: bool,
@@ -180,45 +115,50 @@ def _stack(
     dropout: float,
     train: bool,
     bidirectional: bool,
-) -> tuple[Tensor, ...]:
-    """The output of the last layer, then each part of the state, (layers, B, H)."""
+) -> Tensors:
+    """The last layer's rows, then each part of the state (layers, B, H)."""
     directions = 2 if bidirectional else 1
+    count = num_layers * directions
     _check_devices(x, hx, params)
     per_layer = 4 if has_biases else 2
-    if begin is _begin_lstm and hx[0].size(2) != hx[1].size(2):
+    if layer is _lstm and hx[0].size(2) != hx[1].size(2):
         per_layer += 1  # projections
     if len(params) % per_layer:
         raise RuntimeError("got an incorrect number of RNN parameters")
-    states = list(zip(*(h.unbind(0) for h in hx)))
     groups: list[Sequence[Any]] = [
         params[i : i + per_layer] for i in range(0, len(params), per_layer)
     ]
     if not has_biases:
         groups = [[*group[:2], None, None, *group[2:]] for group in groups]
+    states = list(zip(*(h.unbind(0) for h in hx), strict=True))
     if bidirectional and (len(groups) % 2 or len(states) % 2):
         raise RuntimeError(
             "Odd number of params or hiddens given to a bidirectional RNN"
         )
-    if len(states) != num_layers * directions:
+    if len(states) != count:
         raise RuntimeError("Expected more hidden states in stacked_rnn")
-    if len(groups) != num_layers * directions:
+    if len(groups) != count:
         raise RuntimeError("Expected more weights in stacked_rnn")
-    if sizes is None and x.size(0) == 0:
-        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-    last: list[State] = []
-    for layer in range(num_layers):
+
+    ends: Any = slice(x.size(0) - sizes[0], None)
+    if sizes[0] != sizes[-1]:
+        ends = torch.tensor(_last_rows(sizes), device=x.device)
+    last: list[Tensors] = []
+    for depth in range(num_layers):
         outputs = []
         for direction in range(directions):
-            at = layer * directions + direction
-            output, state = _layer(
-                begin, x, sizes, states[at], groups[at], reverse=direction == 1
-            )
-            outputs.append(output)
-            last.append(state)
+            at = depth * directions + direction
+            rows = layer(x, sizes, states[at], groups[at], direction == 1)
+            outputs.append(rows[0])
+            end = slice(sizes[0]) if direction == 1 else ends
+            last.append(tuple(part[end] for part in rows))
         x = torch.cat(outputs, -1) if bidirectional else outputs[0]
-        if dropout != 0 and train and layer < num_layers - 1:
+        if dropout != 0 and train and depth < num_layers - 1:
             x = torch.dropout(x, dropout, train)
-    return (x, *(torch.stack(parts) for parts in zip(*last)))
+    if not bidirectional and x.requires_grad:
+        # The layer's derivative needs its result, which callers may write over.
+        x = x.clone()
+    return (x, *(torch.stack(parts) for parts in zip(*last, strict=True)))
 
 
 def _check_devices(x: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor]) -> None:
@@ -231,9 +171,7 @@ def _check_devices(x: Tensor, hx: Sequence[Tensor], params: Sequence[Tensor]) ->
                 )
 
 
-def _network(
-    name: str, begin: Callable[..., tuple[Any, Step]], states: int
-) -> Callable[..., tuple[Tensor, ...]]:
+def _network(name: str, layer: Layer, states: int) -> Callable[..., tuple[Tensor, ...]]:
     """The operator `name`, in its padded and its packed form."""
 
     def as_states(hx: Any) -> Sequence[Tensor]:
@@ -255,10 +193,14 @@ def _network(
         batch_first: bool,
     ) -> tuple[Tensor, ...]:
         x = input.transpose(0, 1) if batch_first else input
+        steps, batch = x.size(0), x.size(1)
+        if steps == 0:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         output, *last = _stack(
-            begin, x, None, as_states(hx), params, has_biases, num_layers, dropout,
-            train, bidirectional,
+            layer, x.flatten(0, 1), [batch] * steps, as_states(hx), params,
+            has_biases, num_layers, dropout, train, bidirectional,
         )  # fmt: skip
+        output = output.view(steps, batch, output.size(1))
         return (output.transpose(0, 1) if batch_first else output, *last)
 
     def packed(
@@ -273,7 +215,7 @@ def _network(
         bidirectional: bool,
     ) -> tuple[Tensor, ...]:
         return _stack(
-            begin, data, batch_sizes.tolist(), as_states(hx), params, has_biases,
+            layer, data, batch_sizes.tolist(), as_states(hx), params, has_biases,
             num_layers, dropout, train, bidirectional,
         )  # fmt: skip
 
@@ -295,10 +237,10 @@ def _network(
     return network
 
 
-rnn_tanh = _network("rnn_tanh", _begin_rnn("tanh"), 1)
-rnn_relu = _network("rnn_relu", _begin_rnn("relu"), 1)
-gru = _network("gru", _begin_gru, 1)
-lstm = _network("lstm", _begin_lstm, 2)
+rnn_tanh = _network("rnn_tanh", _rnn("tanh"), 1)
+rnn_relu = _network("rnn_relu", _rnn("relu"), 1)
+gru = _network("gru", _gru, 1)
+lstm = _network("lstm", _lstm, 2)
 
 
 # Cells: one step of a batch (B, in).
@@ -325,7 +267,7 @@ def _check_cell(
             )
 
 
-def _cell(name: str, begin: Callable[..., tuple[Any, Step]]) -> Callable[..., Tensor]:
+def _cell(name: str, kind: str) -> Callable[..., Tensor]:
     def cell(
         input: Tensor,
         hx: Tensor,
@@ -335,17 +277,20 @@ def _cell(name: str, begin: Callable[..., tuple[Any, Step]]) -> Callable[..., Te
         b_hh: Tensor | None = None,
     ) -> Tensor:
         _check_cell(input, (hx,), w_ih, w_hh)
-        projected, step = begin(input, w_ih, w_hh, b_ih, b_hh)
-        return step(projected if len(projected) > 1 else projected[0], (hx,))[0]
+        if kind == "gru":
+            row, step = _project(input, w_ih, b_ih), gru_step(w_hh, b_hh)
+        else:
+            row, step = _project(input, w_ih, b_ih, b_hh), rnn_step(kind, w_hh)
+        return step(row, (hx,))[0][0]
 
     cell.__name__ = cell.__qualname__ = name
     cell.__doc__ = "The next hidden state (B, hidden) for `input` (B, in)."
     return cell
 
 
-rnn_tanh_cell = _cell("rnn_tanh_cell", _begin_rnn("tanh"))
-rnn_relu_cell = _cell("rnn_relu_cell", _begin_rnn("relu"))
-gru_cell = _cell("gru_cell", _begin_gru)
+rnn_tanh_cell = _cell("rnn_tanh_cell", "tanh")
+rnn_relu_cell = _cell("rnn_relu_cell", "relu")
+gru_cell = _cell("gru_cell", "gru")
 
 
 def lstm_cell(
@@ -365,8 +310,8 @@ def lstm_cell(
     if len(hx) != 2:
         raise RuntimeError("lstm_cell expects two hidden states")
     _check_cell(input, hx, w_ih, w_hh)
-    (projected,), step = _begin_lstm(input, w_ih, w_hh, b_ih, b_hh)
-    hidden, cell = step(projected, tuple(hx))
+    row = _project(input, w_ih, b_ih, b_hh)
+    (hidden, cell), _ = lstm_step(w_hh)(row, tuple(hx))
     return hidden, cell
 
 
@@ -396,7 +341,7 @@ def _pack_padded_sequence(
             "Length of all samples has to be greater than 0, "
             "but found an element in 'lengths' that is <= 0"
         )
-    if any(a < b for a, b in zip(sizes, sizes[1:])):
+    if any(a < b for a, b in zip(sizes, sizes[1:], strict=False)):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when "
             "`enforce_sorted` is True. You can pass `enforce_sorted=False` to "

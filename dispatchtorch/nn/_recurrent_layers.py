@@ -358,43 +358,37 @@ def gru_backward(
 
 
 def _layer(
-    forward: Callable[..., Tensors], backward: Callable[..., Any]
+    forward: Callable[..., Tensors], backward: Callable[..., Any], tensors: int
 ) -> Callable[..., Tensors]:
-    """`forward` as one node of the graph whose derivative is `backward`."""
-    node: Any = None
+    """`forward` as one node of the graph whose derivative is `backward`.
+
+    The first `tensors` arguments are tensors, or None where one is left out.
+    """
 
     def make_node() -> Any:
         class Recurrence(torch.autograd.Function):
             @staticmethod
             def forward(ctx: Any, *args: Any) -> Any:
                 results = forward(*args)
-                tensors = [a for a in args if isinstance(a, torch.Tensor)]
-                ctx.rest = [
-                    None if isinstance(a, torch.Tensor) else (a,) for a in args
-                ]
                 ctx.set_materialize_grads(False)
-                ctx.save_for_backward(*results, *tensors)
-                ctx.count = len(results)
+                ctx.save_for_backward(*results, *args[:tensors])
+                ctx.options = args[tensors:]
                 return results
 
             @staticmethod
             def backward(ctx: Any, *grads: Any) -> Any:
-                saved = ctx.saved_tensors
-                results, tensors = saved[: ctx.count], iter(saved[ctx.count :])
-                args = [next(tensors) if r is None else r[0] for r in ctx.rest]
-                found = iter(backward(grads, results, *args))
-                # Gradients come for the tensor arguments, which stand first.
-                return tuple(
-                    next(found, None) if r is None or r[0] is None else None
-                    for r in ctx.rest
-                )
+                saved, count = ctx.saved_tensors, len(grads)
+                found = backward(grads, saved[:count], *saved[count:], *ctx.options)
+                return *found, *(None for _ in ctx.options)
 
         return Recurrence
+
+    node: Any = None
 
     def layer(*args: Any) -> Tensors:
         nonlocal node
         if not torch.is_grad_enabled() or not any(
-            isinstance(a, torch.Tensor) and a.requires_grad for a in args
+            t is not None and t.requires_grad for t in args[:tensors]
         ):
             return forward(*args)
         if node is None:
@@ -404,6 +398,6 @@ def _layer(
     return layer
 
 
-rnn_layer = _layer(rnn_forward, rnn_backward)
-lstm_layer = _layer(lstm_forward, lstm_backward)
-gru_layer = _layer(gru_forward, gru_backward)
+rnn_layer = _layer(rnn_forward, rnn_backward, tensors=3)
+lstm_layer = _layer(lstm_forward, lstm_backward, tensors=4)
+gru_layer = _layer(gru_forward, gru_backward, tensors=4)

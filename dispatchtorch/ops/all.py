@@ -4,6 +4,24 @@ from __future__ import annotations
 
 import dispatchtorch.device_layer
 import dispatchtorch.autograd.layer
-from dispatchtorch.ops import copy, creation, indexing, linalg, pointwise, reduction, view
+from dispatchtorch.ops import (
+    copy,
+    creation,
+    indexing,
+    linalg,
+    pointwise,
+    random,
+    reduction,
+    view,
+)
 
-__all__ = ["copy", "creation", "indexing", "linalg", "pointwise", "reduction", "view"]
+__all__ = [
+    "copy",
+    "creation",
+    "indexing",
+    "linalg",
+    "pointwise",
+    "random",
+    "reduction",
+    "view",
+]

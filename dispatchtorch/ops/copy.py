@@ -246,7 +246,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         elif not backend.is_available():
             raise unavailable(backend)
         else:
-            device = Device(backend.device_type, None if backend.is_host else index)
+            device = Device(backend.device_type, index if backend.indexed else None)
     if device is None and wanted is None and not copy:
         if memory_format is None or self.is_contiguous(memory_format=memory_format):
             return self

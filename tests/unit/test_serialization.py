@@ -89,7 +89,11 @@ def test_legacy_objects_follow_each_other_in_a_file():
     for i in range(3):
         save(torch.full((2,), float(i)), buffer, _use_new_zipfile_serialization=False)
     buffer.seek(0)
-    assert [load(buffer).tolist() for _ in range(3)] == [[0.0] * 2, [1.0] * 2, [2.0] * 2]
+    assert [load(buffer).tolist() for _ in range(3)] == [
+        [0.0] * 2,
+        [1.0] * 2,
+        [2.0] * 2,
+    ]
     assert buffer.read() == b""
 
 
@@ -100,7 +104,11 @@ def test_data_starts_at_multiples_of_64_bytes(tmp_path):
     for entry in zipfile.ZipFile(path).infolist():
         head = entry.header_offset
         lengths = raw[head + 26 : head + 30]
-        start = head + 30 + sum(int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
+        start = (
+            head
+            + 30
+            + sum(int.from_bytes(lengths[i : i + 2], "little") for i in (0, 2))
+        )
         assert start % 64 == 0
 
 
@@ -216,9 +224,7 @@ def test_tensor_subclasses_load_where_they_are_allowed(zipped):
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_any_protocol_round_trips_unrestricted(zipped, protocol):
     obj = {"t": torch.arange(3), "d": torch.float16, "n": list(range(300)), "k": Kind}
-    file = saved(
-        obj, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped
-    )
+    file = saved(obj, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     found = load(file, weights_only=False)
     assert found["t"].tolist() == [0, 1, 2]
     assert (found["d"], found["k"], len(found["n"])) == (torch.float16, Kind, 300)
@@ -313,7 +319,9 @@ def test_a_function_may_leave_the_choice_to_the_default():
 
 
 def test_an_unknown_place_is_an_error_that_names_it():
-    with pytest.raises(RuntimeError, match=r"don't know how to restore .* with nowhere"):
+    with pytest.raises(
+        RuntimeError, match=r"don't know how to restore .* with nowhere"
+    ):
         load(saved(torch.ones(2)), map_location="nowhere")
 
 
@@ -486,7 +494,9 @@ def test_errors_of_places(tmp_path):
         save(1, tmp_path)
     with pytest.raises(AttributeError, match="'write' attribute"):
         save(1, 3)
-    with pytest.raises(AttributeError, match="You can only torch.load from a file that is"):
+    with pytest.raises(
+        AttributeError, match="You can only torch.load from a file that is"
+    ):
         load(3)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "missing.pt")
@@ -500,7 +510,9 @@ def test_storage_types_know_their_dtype():
     assert str(serialization.StorageType("HalfStorage")) == (
         "StorageType(dtype=torch.float16)"
     )
-    assert serialization.normalize_storage_type(torch.FloatStorage) is torch.FloatStorage
+    assert (
+        serialization.normalize_storage_type(torch.FloatStorage) is torch.FloatStorage
+    )
 
 
 def test_a_temporary_folder_is_removed():

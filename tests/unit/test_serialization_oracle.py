@@ -20,11 +20,28 @@ oracle = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.oracle
 
-DTYPES = (
-    "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 "
-    "complex128 uint16 uint32 uint64 float8_e4m3fn float8_e5m2 float8_e4m3fnuz "
-    "float8_e5m2fnuz float8_e8m0fnu".split()
-)
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+]
 # Dtypes without a storage class: saved over untyped storages, which PyTorch itself
 # can't read back from the old format.
 UNTYPED = DTYPES[12:]
@@ -156,11 +173,15 @@ def test_archives_are_pytorch_s_byte_for_byte_but_for_their_id(case, tmp_path):
     torch.serialization.save(CASES[case](torch), mine)
     oracle.save(CASES[case](oracle), theirs)
     pair = [path.read_bytes() for path in (mine, theirs)]
-    names = [[i.filename for i in zipfile.ZipFile(p).infolist()] for p in (mine, theirs)]
+    names = [
+        [i.filename for i in zipfile.ZipFile(p).infolist()] for p in (mine, theirs)
+    ]
     assert names[0] == names[1]
     for i, data in enumerate(pair):
         # The id is forty digits; its checksum is in its descriptor and the directory.
-        found = re.search(rb"serialization_idFB..Z*(\d{40})PK\x07\x08(.{4})", data, re.S)
+        found = re.search(
+            rb"serialization_idFB..Z*(\d{40})PK\x07\x08(.{4})", data, re.DOTALL
+        )
         number, crc = found.groups()
         pair[i] = data.replace(number, b"0" * 40).replace(crc, b"0000")
     assert pair[0] == pair[1]
@@ -190,7 +211,9 @@ def test_files_of_the_other_byte_order_are_swapped(name, order):
 
 def test_whole_modules_are_pytorch_s_modules_under_pytorch(tmp_path):
     def make(lib):
-        net = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.ReLU(), lib.nn.Dropout(0.25))
+        net = lib.nn.Sequential(
+            lib.nn.Linear(2, 3), lib.nn.ReLU(), lib.nn.Dropout(0.25)
+        )
         net.register_buffer("steps", lib.tensor(3))
         for i, p in enumerate(net.parameters()):
             p.data.fill_(i + 1.0)
@@ -278,7 +301,9 @@ def test_sparse_tensors_go_both_ways():
         assert found.is_coalesced()
 
 
-@pytest.mark.parametrize("map_location", ["meta", "cpu", {"cpu": "meta"}, {"x": "y"}, None])
+@pytest.mark.parametrize(
+    "map_location", ["meta", "cpu", {"cpu": "meta"}, {"x": "y"}, None]
+)
 def test_map_location_moves_as_in_pytorch(map_location):
     data = save(oracle, [oracle.ones(2), oracle.nn.Parameter(oracle.zeros(1))])
     expected = describe(load(oracle, data, map_location=map_location))
@@ -404,7 +429,9 @@ def test_malformed_safe_globals_are_pytorch_s_errors(entry):
 
 
 def test_unsafe_globals_are_listed_as_by_pytorch():
-    data = save(oracle, [Plain(), collections.Counter(), os.system, eval, oracle.nn.ReLU()])
+    data = save(
+        oracle, [Plain(), collections.Counter(), os.system, eval, oracle.nn.ReLU()]
+    )
     found = []
     for lib in (torch, oracle):
         with lib.serialization.safe_globals([Plain]):
@@ -413,9 +440,11 @@ def test_unsafe_globals_are_listed_as_by_pytorch():
     assert found[0] == found[1]
     legacy = save(oracle, Plain(), _use_new_zipfile_serialization=False)
     errors = [
-        outcome(lambda lib=lib: lib.serialization.get_unsafe_globals_in_checkpoint(
-            io.BytesIO(legacy)
-        ))
+        outcome(
+            lambda lib=lib: lib.serialization.get_unsafe_globals_in_checkpoint(
+                io.BytesIO(legacy)
+            )
+        )
         for lib in (torch, oracle)
     ]
     assert errors[0] == errors[1]
@@ -491,8 +520,27 @@ def programs(seed, count):
     pieces = [
         *[b"N", b"\x88", b"\x89", b")", b"]", b"}", b"\x8f", b"(", b"(", b"t", b"0"],
         *[b"K\x05", b"M\x01\x02", b"J\xff\xff\xff\xff", b"\x8a\x01\xff", b"U\x01a"],
-        *[b"X\x01\0\0\0k", b"G?\xf0\0\0\0\0\0\0", b"\x85", b"\x86", b"\x87", b"a", b"e"],
-        *[b"s", b"u", b"q\x01", b"q\x02", b"h\x01", b"h\x02", b"R", b"\x81", b"b", b"Q"],
+        *[
+            b"X\x01\0\0\0k",
+            b"G?\xf0\0\0\0\0\0\0",
+            b"\x85",
+            b"\x86",
+            b"\x87",
+            b"a",
+            b"e",
+        ],
+        *[
+            b"s",
+            b"u",
+            b"q\x01",
+            b"q\x02",
+            b"h\x01",
+            b"h\x02",
+            b"R",
+            b"\x81",
+            b"b",
+            b"Q",
+        ],
         *[b"r\x03\0\0\0", b"j\x03\0\0\0", b"ccollections\nOrderedDict\n"],
         *[b"ctorch\nSize\n", b"c__builtin__\nset\n", b"ctorch\nfloat32\n", b"\x8a\0"],
         *[b"X\x01\0\0\0k" + b"K\x01s", b"K\x01a", b"(K\x01K\x02e", b"K\x01K\x02\x86"],
@@ -545,7 +593,9 @@ def test_damage_is_noticed_where_pytorch_notices_it():
     ]
     for change in changes:
         data = rebuilt(change)
-        errors = [outcome(lambda lib=lib, d=data: load(lib, d)) for lib in (torch, oracle)]
+        errors = [
+            outcome(lambda lib=lib, d=data: load(lib, d)) for lib in (torch, oracle)
+        ]
         assert errors[0][0] is errors[1][0]
         assert errors[0][0] != "value"
     fine = rebuilt(lambda r: [r.pop("byteorder"), r.pop(".format_version")])
@@ -588,6 +638,7 @@ def test_recompressed_archives_load_both_ways():
 def test_a_file_of_the_first_format_with_storage_views_loads():
     """Version 0.1 wrote a view as a part of its storage, by (key, offset, size)."""
     head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+
     class Storage(str):
         __slots__ = ()
 

@@ -65,7 +65,11 @@ def test_a_slice_shares_and_makes_tensors_of_its_part():
         (lambda s: s.__setitem__(-1, 1), RuntimeError, "out of bounds"),
         (lambda s: s.__setitem__(0, 1.5), RuntimeError, "got float instead"),
         (lambda s: s.__setitem__("a", 1), RuntimeError, "can't index a"),
-        (lambda s: s.copy_(UntypedStorage(3)), RuntimeError, "self was 5 bytes but src"),
+        (
+            lambda s: s.copy_(UntypedStorage(3)),
+            RuntimeError,
+            "self was 5 bytes but src",
+        ),
         (lambda s: s.to("cpu"), TypeError, "positional"),
         (lambda s: UntypedStorage("a"), RuntimeError, "was of type str instead of int"),
         (lambda s: UntypedStorage([1.5]), RuntimeError, "was of type float"),
@@ -82,13 +86,21 @@ def test_a_slice_shares_and_makes_tensors_of_its_part():
             TypeError,
             "must be UntypedStorage, but got <class 'int'>",
         ),
-        (lambda s: TypedStorage(2, dtype="a"), RuntimeError, "expected torch.dtype, but"),
+        (
+            lambda s: TypedStorage(2, dtype="a"),
+            RuntimeError,
+            "expected torch.dtype, but",
+        ),
         (
             lambda s: torch.FloatStorage(3, dtype=torch.float32),
             RuntimeError,
             "Keyword argument 'dtype' cannot be specified",
         ),
-        (lambda s: TypedStorage([1.0])[0:1], RuntimeError, "slices are only supported in"),
+        (
+            lambda s: TypedStorage([1.0])[0:1],
+            RuntimeError,
+            "slices are only supported in",
+        ),
         (lambda s: TypedStorage([1.0])[7], IndexError, "index 7 out of range"),
         (lambda s: TypedStorage([1.0])["a"], RuntimeError, "can't index a"),
     ],
@@ -109,15 +121,24 @@ def test_meta_storages_have_sizes_and_no_bytes():
     s = UntypedStorage(4, device="meta")
     assert (s.nbytes(), s.data_ptr()) == (4, 0)
     assert repr(s) == "...\n[torch.storage.UntypedStorage(device=meta) of size 4]"
-    with pytest.raises(NotImplementedError, match="Not available for 'meta' device type"):
+    with pytest.raises(
+        NotImplementedError, match="Not available for 'meta' device type"
+    ):
         s.tolist()
-    with pytest.raises(NotImplementedError, match="Not available for 'meta' device type"):
+    with pytest.raises(
+        NotImplementedError, match="Not available for 'meta' device type"
+    ):
         s[0]
 
 
 def test_copies_are_separate_and_devices_are_reached():
     s = UntypedStorage([1, 2])
-    for other in (s.clone(), copy.copy(s), copy.deepcopy(s), pickle.loads(pickle.dumps(s))):
+    for other in (
+        s.clone(),
+        copy.copy(s),
+        copy.deepcopy(s),
+        pickle.loads(pickle.dumps(s)),
+    ):
         assert other.tolist() == [1, 2]
         assert other != s
         assert type(other) is UntypedStorage
@@ -125,7 +146,12 @@ def test_copies_are_separate_and_devices_are_reached():
     assert s.to(device="cpu") is s
     assert s.untyped() is s
     assert UntypedStorage(2).copy_(s).tolist() == [1, 2]
-    assert (s.is_cuda, s.is_sparse, s.is_pinned(), s.filename) == (False, False, False, None)
+    assert (s.is_cuda, s.is_sparse, s.is_pinned(), s.filename) == (
+        False,
+        False,
+        False,
+        None,
+    )
 
 
 def test_resizing_is_for_memory_that_nothing_views():
@@ -313,7 +339,9 @@ def test_deepcopy_keeps_what_a_tensor_is():
 
 
 def test_deepcopy_refuses_computed_tensors():
-    with pytest.raises(RuntimeError, match="Only Tensors created explicitly by the user"):
+    with pytest.raises(
+        RuntimeError, match="Only Tensors created explicitly by the user"
+    ):
         copy.deepcopy(torch.ones(1, requires_grad=True) * 2)
 
 

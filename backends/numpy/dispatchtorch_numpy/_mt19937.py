@@ -51,10 +51,10 @@ def checked_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         name = type(seed).__name__
         raise RuntimeError(f"manual_seed expected a long, but got {name}")
-    seed = index(seed)
-    if not -(2**63) <= seed < 2**64:
+    number: int = index(seed)
+    if not -(2**63) <= number < 2**64:
         raise ValueError("Overflow when unpacking long long")
-    return seed & (2**64 - 1)
+    return number & (2**64 - 1)
 
 
 class MT19937Stream:
@@ -79,7 +79,7 @@ class MT19937Stream:
 
         self._bits = MT19937(0)
         self._raw: Callable[[int | None], Any] = self._bits.random_raw
-        self._integers = Generator(self._bits).integers
+        self._integers: Callable[..., np.ndarray] = Generator(self._bits).integers
         self._legacy = RandomState(self._bits)
         self._legacy.seed(self._seed & 0xFFFFFFFF)
 
@@ -92,7 +92,8 @@ class MT19937Stream:
         if n:
             self._exhausted_at = _KEY_WORDS
         if n < _BULK:
-            return self._raw(n).astype(np.uint32)
+            few: np.ndarray = self._raw(n)
+            return few.astype(np.uint32)
         return self._integers(0, 2**32, n, np.uint32)
 
     def words64(self, n: int) -> np.ndarray:
@@ -102,15 +103,19 @@ class MT19937Stream:
         if n:
             self._exhausted_at = _KEY_WORDS
         if n < _BULK:
-            pairs = self._raw(2 * n)
-            return (pairs[::2] << _HALF_WORD) | pairs[1::2]
+            pairs: np.ndarray = self._raw(2 * n)
+            few: np.ndarray = (pairs[::2] << _HALF_WORD) | pairs[1::2]
+            return few
         return self._integers(0, 2**64 - 1, n, np.uint64, True)
 
     def floats(self, n: int) -> np.ndarray:
         """`n` float32 uniforms in [0, 1) of 24 bits, one word each."""
         words = self.words(n)
         words &= _MASK24
-        return np.multiply(words, _SCALE24, dtype=np.float32, casting="unsafe")
+        out: np.ndarray = np.multiply(
+            words, _SCALE24, dtype=np.float32, casting="unsafe"
+        )
+        return out
 
     def doubles(self, n: int) -> np.ndarray:
         """`n` float64 uniforms in [0, 1) of 53 bits, two words each."""
@@ -130,8 +135,8 @@ class MT19937Stream:
     def _double(self) -> float:
         self._exhausted_at = _KEY_WORDS
         raw = self._raw
-        high: int = raw(None)
-        return (((high << 32) | raw(None)) & 0x1FFFFFFFFFFFFF) * _SCALE53
+        high, low = int(raw(None)), int(raw(None))
+        return (((high << 32) | low) & 0x1FFFFFFFFFFFFF) * _SCALE53
 
     def serially(self, run: Callable[[Callable[[], float]], T], draws: int) -> T:
         """Call `run` with a source of float64 uniforms whose use it alone knows.

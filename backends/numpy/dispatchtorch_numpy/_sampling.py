@@ -41,7 +41,7 @@ def affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
     float64 goes through error-free products and sums (Dekker, Knuth).
     """
     if x.dtype != np.float64:
-        out = np.multiply(x, scale, dtype=np.float64)
+        out: np.ndarray = np.multiply(x, scale, dtype=np.float64)
         out += shift
         return out
     product = x * scale
@@ -176,7 +176,7 @@ def swap_shuffle(words: np.ndarray) -> np.ndarray:
 
 def inside_out_shuffle(out: np.ndarray, chunks: Iterable[np.ndarray]) -> None:
     """The inside-out shuffle into int64 `out`, step i drawing 64-bit word i."""
-    items = memoryview(out)
+    items = memoryview(out)  # type: ignore[arg-type]
     i = 0
     for words in chunks:
         for word in words.tolist():
@@ -269,7 +269,7 @@ def binomial(count: np.ndarray, prob: np.ndarray, uniform: Uniform) -> list[floa
                 if few:
                     hits = _successes(n, log_miss, uniform, single)
                 else:
-                    hits = _transformed(n, *constants, uniform, single)
+                    hits = _transformed(n, uniform, single, *constants)
             out.append(n - hits if swap else hits)
     return out
 
@@ -322,6 +322,8 @@ def _successes(n: float, log_miss: float, uniform: Uniform, single: bool) -> int
 
 def _transformed(
     n: float,
+    uniform: Uniform,
+    single: bool,
     b: float,
     a: float,
     c: float,
@@ -329,8 +331,6 @@ def _transformed(
     odds: float,
     alpha: float,
     m: float,
-    uniform: Uniform,
-    single: bool,
 ) -> int:
     while True:
         u = uniform() - 0.5
@@ -340,6 +340,8 @@ def _transformed(
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
+        if single:
+            us = _single(us)
         k = math.floor((2.0 * a / us + b) * u + c)
         if us >= 0.07 and v <= v_r:
             return k

@@ -58,6 +58,7 @@ class NumpyBackend(XpBackend):
     device_type = "cpu"
     array_type = np.ndarray
     is_host = True
+    indexed = False
     xp = np
 
     def __init__(self) -> None:

@@ -175,9 +175,9 @@ class CPUGenerator(MT19937Stream):
         if (low, high) == (0.0, 1.0) and dtype_name(dt) in _WIDE:
             return self._fill(shape, dt, unit)
         wide = np.dtype(np.float64 if double else np.float32)
-        start, stop = wide.type(low), wide.type(high)
-        scale, shift = float(stop - start), float(start)
-        first, end = start.astype(dt), stop.astype(dt)
+        ends = np.array((low, high), wide)
+        scale, shift = float(ends[1] - ends[0]), float(ends[0])
+        first, end = ends.astype(dt)
 
         def draw(n: int) -> Array:
             out = _sampling.affine(unit(n), scale, shift).astype(wide).astype(dt)
@@ -471,8 +471,8 @@ class CPUGenerator(MT19937Stream):
             accumulator = np.float64 if rows.dtype == np.float64 else np.float32
             out = np.empty(u.shape, np.int64)
             for row, draws, to in zip(rows.astype(accumulator), u, out):
-                steps = np.cumsum(row, dtype=accumulator)
-                steps /= steps[-1]
+                steps: Array = np.cumsum(row, dtype=accumulator)
+                np.divide(steps, steps[-1], out=steps)
                 steps[-1] = 1.0
                 to[...] = np.searchsorted(steps.astype(np.float64), draws)
             return out.reshape(shape)
@@ -514,7 +514,8 @@ class CPUGenerator(MT19937Stream):
             return values
 
         out = self._one_each(run, concentration)
-        return np.fmax(out, np.finfo(out.dtype).tiny)
+        np.fmax(out, np.finfo(out.dtype).tiny, out=out)
+        return out
 
     def dirichlet(self, concentration: Array) -> Array:
         """Points on the simplex: gamma variates over their sum along the last dim."""
@@ -524,7 +525,8 @@ class CPUGenerator(MT19937Stream):
         info = np.finfo(concentration.dtype)
         largest = 1.0 - float(info.epsneg)
         out = parts.astype(concentration.dtype, copy=False)
-        return np.clip(out, info.tiny, concentration.dtype.type(largest))
+        np.clip(out, info.tiny, out.dtype.type(largest), out=out)
+        return out
 
     def _one_each(
         self, run: Callable[[Callable[[], float]], list[float]], like: Array
@@ -537,7 +539,7 @@ class CPUGenerator(MT19937Stream):
 
     def rrelu_noise(self, x: Array, lower: float, upper: float) -> Array:
         """The slopes of a randomised leaky ReLU: uniform where x <= 0, else one."""
-        require(x.dtype, DIGITS, "rrelu_with_noise_out_cpu")
+        require(x.dtype, _WIDE | {"bfloat16"}, "rrelu_with_noise_out_cpu")
         out = np.ones(x.shape, x.dtype)
         negative = x <= 0
         if x.dtype != np.float64:
@@ -555,7 +557,8 @@ class CPUGenerator(MT19937Stream):
 def _largest(values: Array, count: int) -> Array:
     """Indices of the `count` largest of each row, descending, NaN largest of all."""
     if count == 1:
-        return values.argmax(-1)
+        winner: Array = values.argmax(-1)
+        return winner
     keys = -np.where(np.isnan(values), np.inf, values.astype(np.float64))
     if 8 * count < keys.shape[-1]:
         some = np.argpartition(keys, count - 1, -1)[:, :count]
