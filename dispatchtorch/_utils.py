@@ -192,10 +192,10 @@ def _strided(root: Any, size: Any, stride: Any, offset: Any) -> Any:
                 f"{reach * item} are out of bounds for storage of size "
                 f"{root.numel() * item}"
             )
-    # as_strided counts from where the memory starts, and a root may be a part of it.
+    # Offsets count from where the memory starts, and a root may be a part of it.
     offset += root.storage_offset()
-    # detach() takes off the view's tie to the root: this is a tensor of its own.
-    return torch.as_strided(root.detach(), size, stride, offset).detach()
+    made = torch.empty(0, dtype=root.dtype, device=root.device)
+    return made.set_(root, offset, size, stride)  # no view: a tensor of its own
 
 
 def _rebuild_tensor(storage: Any, storage_offset: Any, size: Any, stride: Any) -> Any:

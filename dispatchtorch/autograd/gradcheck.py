@@ -384,7 +384,8 @@ def _check_inputs(inputs: Sequence[Any]) -> list[Any]:
                 "not of double precision floating point or complex. ",
                 stacklevel=3,
             )
-        if any(s == 0 and n > 1 for s, n in zip(x.stride(), x.shape, strict=True)):
+        strides = zip(x.stride(), x.shape, strict=True)
+        if x.numel() and any(stride == 0 and size > 1 for stride, size in strides):
             raise RuntimeError(
                 f"The {i}th input has a dimension with stride 0. gradcheck only "
                 "supports inputs that are non-overlapping to be able to compute the "

@@ -436,6 +436,8 @@ def fits_scalar(value: Any, base: str) -> bool:
         return base == "Scalar" or not isinstance(value, complex)
     if base == "str":
         return isinstance(value, str)
+    if base == "Padding":
+        return isinstance(value, (str, int, list, tuple))
     if base == "ScalarType":
         return isinstance(value, (dtypes.dtype, type))
     return not hasattr(value, "_keys") and not isinstance(value, (int, float))

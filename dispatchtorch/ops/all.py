@@ -5,6 +5,7 @@ from __future__ import annotations
 import dispatchtorch.device_layer
 import dispatchtorch.autograd.layer
 from dispatchtorch.ops import (
+    conv,
     copy,
     creation,
     indexing,
@@ -16,6 +17,7 @@ from dispatchtorch.ops import (
 )
 
 __all__ = [
+    "conv",
     "copy",
     "creation",
     "indexing",

@@ -333,10 +333,10 @@ def _transformed(
     m: float,
 ) -> int:
     while True:
-        u = uniform() - 0.5
-        v = uniform()
+        u, v = uniform(), uniform()
         if single:
             u, v = _single(u), _single(v)
+        u -= 0.5
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
@@ -357,7 +357,12 @@ def _transformed(
             - _stirling_tail(k)
             - _stirling_tail(rest)
         )
-        if v == 0.0 or math.log(v * alpha / (a / (us * us) + b)) <= bound:
+        if v == 0.0:
+            return k
+        height = math.log(v * alpha / (a / (us * us) + b))
+        if single:
+            height, bound = _single(height), _single(bound)
+        if height <= bound:
             return k
 
 

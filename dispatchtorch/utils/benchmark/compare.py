@@ -132,7 +132,8 @@ class Compare:
         head = rows[0]._replace(name="")
         lines = ["  |  ".join([blank, *(texts[head, column] for column in columns)])]
         total = len(lines[0])
-        lines.insert(0, f"[{f' {label or ""} '.center(total - 2, '-')}]")
+        title = f" {label or ''} ".center(total - 2, "-")
+        lines.insert(0, f"[{title}]")
         before: _Row | None = None
         for row in rows:
             if before is None or row.num_threads != before.num_threads:
