@@ -194,8 +194,9 @@ def _strided(root: Any, size: Any, stride: Any, offset: Any) -> Any:
             )
     # Offsets count from where the memory starts, and a root may be a part of it.
     offset += root.storage_offset()
-    made = torch.empty(0, dtype=root.dtype, device=root.device)
-    return made.set_(root, offset, size, stride)  # no view: a tensor of its own
+    view = torch.as_strided(root.detach(), size, stride, offset)
+    # What comes out is no view of the root: it is a tensor of its own.
+    return torch.empty(0, dtype=root.dtype, device=root.device).set_(view)
 
 
 def _rebuild_tensor(storage: Any, storage_offset: Any, size: Any, stride: Any) -> Any:

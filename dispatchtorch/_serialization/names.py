@@ -104,7 +104,9 @@ def find(module: str, name: str) -> Any:
     """
     inner = _inner(module, "torch")
     if inner is None:
-        return None
+        # C's picklers name our storage classes as they are: see writer.dump.
+        known = module == _HOME and name in LEGACY_STORAGES
+        return StorageType(name) if known else None
     if inner in ("", "cuda") and name in LEGACY_STORAGES:
         return StorageType(name)
     if inner == "_C" and name == "_VariableFunctionsClass":

@@ -272,6 +272,7 @@ class _Recorder:
         lines = ["def apply(node, grads):"]
         constants: dict[str, Any] = {
             "unpack": unpack,
+            "no_edge": _no_edge,
             "RELEASED": RELEASED,
             "released_error": released_error,
         }
@@ -329,7 +330,7 @@ class _Recorder:
     def _none(self, edge: str, argument: str) -> str:
         """The test that no gradient is wanted for an argument."""
         is_list = self.arguments[argument].is_list
-        return f"not any({edge})" if is_list else f"{edge} is None"
+        return f"no_edge({edge})" if is_list else f"{edge} is None"
 
     def _unpack_line(self, name: str) -> str:
         output = self._output_of(name)
@@ -349,6 +350,7 @@ class _Recorder:
             "NodeType": node_type,
             "sequence": next_sequence,
             "edge_of": edge_of,
+            "no_edge": _no_edge,
             "version_of": version_of,
             "alias": alias,
             "AUTOGRAD": AUTOGRAD,
@@ -472,6 +474,10 @@ class _Recorder:
             "        t._edge = (node, i)",
             "return r",
         ]
+
+
+def _no_edge(edges: list[Any]) -> bool:
+    return all(each is None for each in edges)
 
 
 def _saved_getter(name: str, output: int | None) -> Kernel:

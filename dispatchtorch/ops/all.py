@@ -5,6 +5,7 @@ from __future__ import annotations
 import dispatchtorch.device_layer
 import dispatchtorch.autograd.layer
 from dispatchtorch.ops import (
+    activation,
     conv,
     copy,
     creation,
@@ -13,10 +14,12 @@ from dispatchtorch.ops import (
     pointwise,
     random,
     reduction,
+    softmax,
     view,
 )
 
 __all__ = [
+    "activation",
     "conv",
     "copy",
     "creation",
@@ -25,5 +28,6 @@ __all__ = [
     "pointwise",
     "random",
     "reduction",
+    "softmax",
     "view",
 ]

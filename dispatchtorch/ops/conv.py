@@ -94,7 +94,7 @@ def _conv(input, weight, stride, padding, dilation, groups):  # noqa: A002
     return made.reshape((n, weight._shape[0], *out))
 
 
-@operator(f"_conv_input(Tensor grad, Tensor weight, int[] sizes, {_GEOMETRY}) -> Tensor",
+@operator(f"_conv_input(Tensor grad_output, Tensor weight, int[] sizes, {_GEOMETRY}) -> Tensor",
           lift=_PLAIN, variants="private")
 def _conv_input(grad, weight, sizes, stride, padding, dilation, groups):
     """The gradient of ``_conv`` for an input of the given spatial sizes."""
@@ -134,7 +134,7 @@ def _places(kernel: Any) -> list[tuple[int, ...]]:
     return places
 
 
-@operator(f"_conv_weight(Tensor grad, Tensor input, int[] kernel, {_GEOMETRY}) -> Tensor",
+@operator(f"_conv_weight(Tensor grad_output, Tensor input, int[] kernel, {_GEOMETRY}) -> Tensor",
           lift=_PLAIN, variants="private")
 def _conv_weight(grad, input, kernel, stride, padding, dilation, groups):  # noqa: A002
     """The gradient of ``_conv`` for a weight of the given kernel sizes."""
@@ -170,20 +170,24 @@ derive(
 )
 derive(
     _conv_input,
-    grad=lambda grad, weight, stride, padding, dilation, groups: _conv(
+    grad_output=lambda grad, weight, stride, padding, dilation, groups: _conv(
         grad, conj(weight), stride, padding, dilation, groups
     ),
-    weight=lambda grads, grad, weight, stride, padding, dilation, groups: _conv_weight(
-        conj(grad), grads[0], weight._shape[2:], stride, padding, dilation, groups
+    weight=lambda grad, grad_output, weight, stride, padding, dilation, groups: (
+        _conv_weight(
+            conj(grad_output), grad, weight._shape[2:], stride, padding, dilation, groups
+        )
     ),
 )
 derive(
     _conv_weight,
-    grad=lambda grad, input, stride, padding, dilation, groups: _conv(
+    grad_output=lambda grad, input, stride, padding, dilation, groups: _conv(
         conj(input), grad, stride, padding, dilation, groups
     ),
-    input=lambda grads, grad, input, stride, padding, dilation, groups: _conv_input(
-        conj(grad), grads[0], input._shape[2:], stride, padding, dilation, groups
+    input=lambda grad, grad_output, input, stride, padding, dilation, groups: (
+        _conv_input(
+            conj(grad_output), grad, input._shape[2:], stride, padding, dilation, groups
+        )
     ),
 )
 

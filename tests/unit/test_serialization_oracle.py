@@ -49,7 +49,7 @@ UNTYPED = DTYPES[12:]
 
 def of_dtype(name):
     def make(lib):
-        values = [1 + 2j, 0, -1j] if "complex" in name else [1, 0, 2]
+        values = [1 + 2j, 0, -1j] if "complex" in name else [1, 4, 2]
         kind = "complex128" if "complex" in name else "float64"
         return lib.tensor(values, dtype=getattr(lib, kind)).to(getattr(lib, name))
 

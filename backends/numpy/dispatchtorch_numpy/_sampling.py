@@ -333,10 +333,10 @@ def _transformed(
     m: float,
 ) -> int:
     while True:
-        u, v = uniform(), uniform()
+        u = uniform() - 0.5
+        v = uniform()
         if single:
             u, v = _single(u), _single(v)
-        u -= 0.5
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
