@@ -212,8 +212,8 @@ def _finish(tensor: Any, requires_grad: Any, hooks: Any, metadata: Any) -> Any:
         tensor = set_tensor_metadata(tensor, metadata)
     if requires_grad:
         tensor.requires_grad_(True)
-    if hooks:
-        tensor._backward_hooks = hooks
+    for hook in (hooks or {}).values():
+        tensor.register_hook(hook)
     return tensor
 
 

@@ -147,7 +147,10 @@ class _Machine:
         full = f"{module}.{name}"
         found = self.user.get(full, allowed.MISSING)
         if found is allowed.MISSING:
-            found = allowed.look_up(module, name)
+            try:
+                found = allowed.look_up(module, name)
+            except AttributeError as error:
+                raise UnpicklingError(str(error)) from error
             self.named[id(found)] = (full, found)  # keeps it, and so its id
         if found is allowed.MISSING:
             shown = allowed.readable(module, name)

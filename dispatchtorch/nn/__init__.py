@@ -1,12 +1,13 @@
 """Neural networks: modules, their functional forms, initialisation and utilities."""
 
+# ruff: noqa: F403, F405
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
 from . import functional, init, modules, parameter, utils
-from .modules import *  # noqa: F403
+from .modules import *
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "Parameter",
     "UninitializedBuffer",
     "UninitializedParameter",
-    "attention",
     "common_types",
     "factory_kwargs",
     "functional",

@@ -61,14 +61,11 @@ def _functions(nd: int) -> tuple[Any, Any]:
             )
         return _grad(output, at, grad_output, input)
 
-    for function, what, given in (
-        (input_grad, "input", "its shape"),
-        (weight_grad, "weight", "its shape"),
-    ):
+    for function, what in ((input_grad, "input"), (weight_grad, "weight")):
         function.__name__ = function.__qualname__ = f"{name}_{what}"
         function.__doc__ = (
-            f"The gradient of ``{name}`` with respect to its {what}, of which {given} "
-            "is given, for a gradient of the output."
+            f"The gradient of ``{name}`` with respect to its {what}, of which only the "
+            "shape is given, for a gradient of the output."
         )
     return input_grad, weight_grad
 

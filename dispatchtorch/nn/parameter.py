@@ -52,12 +52,12 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
     _mark = "_is_param"
     __torch_function__ = torch._C._disabled_torch_function_impl
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+    def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = torch.empty(0)
         if type(data) is Tensor or type(data) is Parameter:
             return Tensor._make_subclass(cls, data, requires_grad)
-        made = data.detach().requires_grad_(requires_grad)
+        made: Any = data.detach().requires_grad_(requires_grad)
         if type(made) is not type(data):
             raise RuntimeError(
                 f"Creating a Parameter from an instance of type {type(data).__name__} "
@@ -82,7 +82,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
         import dispatchtorch._utils as _utils
 
         # The third item is where older checkpoints keep hooks; always empty now.
-        args = (self.data, self.requires_grad, OrderedDict())
+        args: Any = (self.data, self.requires_grad, OrderedDict())
         if state := self.__dict__:
             return _utils._rebuild_parameter_with_state, (*args, state)
         return _utils._rebuild_parameter, args
@@ -124,11 +124,11 @@ class UninitializedTensorMixin:
     cls_to_become: type[Tensor]
 
     # What moves or describes the placeholder; "__get__" and "__set__" are attributes.
-    _allowed_methods = frozenset(
+    _allowed_methods = (
         "__hash__ __get__ __set__ size copy_ is_complex is_floating_point half float "
         "double char short int long cuda cpu to get_device "
-        "_has_compatible_shallow_copy_type".split()
-    )
+        "_has_compatible_shallow_copy_type"
+    ).split()
 
     def materialize(
         self, shape: Any, device: torch.device | None = None, dtype: Any = None
@@ -159,7 +159,7 @@ class UninitializedTensorMixin:
             "`module.share_memory()`."
         )
 
-    def __repr__(self) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"<{type(self).__name__}>"
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -181,7 +181,7 @@ def is_lazy(param: Any) -> bool:
     return isinstance(param, UninitializedTensorMixin)
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[metaclass, misc]
     """A :class:`Parameter` whose shape is not known yet; see ``materialize``."""
 
     cls_to_become = Parameter

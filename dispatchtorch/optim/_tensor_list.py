@@ -91,10 +91,9 @@ def maximum_(self: Any, other: Any) -> None:
     """Raises ``self``, a tensor or a list of tensors, to ``other`` where that is more."""
     if type(self) is TensorList:
         self.maximum_(other)
-    elif torch.is_grad_enabled():
-        self.copy_(torch.maximum(self.clone(), other))
-    else:
-        torch.maximum(self, other, out=self)
+        return
+    before = self.clone() if torch.is_grad_enabled() else self  # for the derivative
+    self.copy_(torch.maximum(before, other))
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -142,6 +142,8 @@ def describe(x):
         return kind, items, [describe(v) for v in getattr(x, "__dict__", {}).values()]
     if isinstance(x, (list, tuple)):
         return kind, [describe(each) for each in x]
+    if isinstance(x, type):
+        return kind, x.__name__
     return kind, x if isinstance(x, (set, str, bytes, bytearray)) else repr(x)
 
 

@@ -250,9 +250,8 @@ _TAILS = tuple(
 def binomial(count: np.ndarray, prob: np.ndarray, uniform: Uniform) -> list[float]:
     """Binomial variates: geometric gaps for a mean below 10, else Hörmann's BTRS.
 
-    The constants are worked out, and the uniforms rounded, in the arrays' own dtype.
+    What comes of the parameters alone is worked out in their dtype, then in float64.
     """
-    single = count.dtype == np.float32
     out: list[float] = []
     for start in range(0, count.size, _ROWS):
         rows = slice(start, start + _ROWS)
@@ -267,54 +266,47 @@ def binomial(count: np.ndarray, prob: np.ndarray, uniform: Uniform) -> list[floa
                 continue
             elif p > 0.0:
                 if few:
-                    hits = _successes(n, log_miss, uniform, single)
+                    hits = _successes(n, log_miss, uniform)
                 else:
-                    hits = _transformed(n, uniform, single, *constants)
+                    hits = _transformed(n, uniform, *constants)
             out.append(n - hits if swap else hits)
     return out
 
 
 def _binomial_constants(count: np.ndarray, prob: np.ndarray) -> list[list[float]]:
     """For each parameter a list of what the loops need, the rarer outcome counted."""
-    dtype = count.dtype
-    one = dtype.type(1)
+    one = prob.dtype.type(1)
     with np.errstate(all="ignore"):
         swapped = prob > 0.5
         rare = np.where(swapped, one - prob, prob)
         mean, miss = count * rare, one - rare
         wide = rare.astype(np.float64)
         deviation = np.sqrt(mean * miss).astype(np.float64)
-        b = (1.15 + 2.53 * deviation).astype(dtype).astype(np.float64)
+        b = 1.15 + 2.53 * deviation
         columns = (
             count,
             rare,
             swapped,
             mean < 10.0,
-            np.log1p(-wide).astype(dtype),
+            np.log1p(-wide).astype(prob.dtype),
             b,
-            (-0.0873 + 0.0248 * b + 0.01 * wide).astype(dtype),
-            mean + dtype.type(0.5),
-            (0.92 - 4.2 / b).astype(dtype),
+            -0.0873 + 0.0248 * b + 0.01 * wide,
+            mean.astype(np.float64) + 0.5,
+            0.92 - 4.2 / b,
             rare / miss,
-            ((2.83 + 5.1 / b) * deviation).astype(dtype),
+            (2.83 + 5.1 / b) * deviation,
             np.floor((count + one) * rare),
         )
         return [column.tolist() for column in columns]
 
 
-def _successes(n: float, log_miss: float, uniform: Uniform, single: bool) -> int:
-    trials = 0.0
-    hits = 0
+def _successes(n: float, log_miss: float, uniform: Uniform) -> int:
+    trials = hits = 0
     while True:
         u = uniform()
-        if single:
-            u = _single(u)
         if u == 0.0:
             return hits
-        if single:
-            trials += math.ceil(_single(_single(math.log(u)) / log_miss))
-        else:
-            trials += math.ceil(math.log(u) / log_miss)
+        trials += math.ceil(math.log(u) / log_miss)
         if trials > n:
             return hits
         hits += 1
@@ -323,7 +315,6 @@ def _successes(n: float, log_miss: float, uniform: Uniform, single: bool) -> int
 def _transformed(
     n: float,
     uniform: Uniform,
-    single: bool,
     b: float,
     a: float,
     c: float,
@@ -335,13 +326,9 @@ def _transformed(
     while True:
         u = uniform() - 0.5
         v = uniform()
-        if single:
-            u, v = _single(u), _single(v)
         us = 0.5 - abs(u)
         if us == 0.0:
             continue
-        if single:
-            us = _single(us)
         k = math.floor((2.0 * a / us + b) * u + c)
         if us >= 0.07 and v <= v_r:
             return k
@@ -357,19 +344,8 @@ def _transformed(
             - _stirling_tail(k)
             - _stirling_tail(rest)
         )
-        if v == 0.0:
+        if v == 0.0 or math.log(v * alpha / (a / (us * us) + b)) <= bound:
             return k
-        height = math.log(v * alpha / (a / (us * us) + b))
-        if single:
-            height, bound = _single(height), _single(bound)
-        if height <= bound:
-            return k
-
-
-def _single(x: float) -> float:
-    """`x` rounded to float32's 24 bits (Veltkamp's splitting)."""
-    high = 536870913.0 * x
-    return high - (high - x)
 
 
 def gamma(

@@ -126,4 +126,84 @@ def kernels_for(xp: Any) -> Kernels:
         made = wide[(slice(None), slice(None), *inside)]
         return xp.ascontiguousarray(xp.swapaxes(made, 0, 1))
 
+    def shifted(x: Any, place: Any, stride: Any, dilation: Any, out: Any) -> Any:
+        """The elements of a padded input at one place of every window."""
+        window = tuple(
+            slice(i * d, i * d + (m - 1) * s + 1, s)
+            for i, d, m, s in zip(place, dilation, out, stride, strict=True)
+        )
+        return x[(slice(None), slice(None), *window)]
+
+    def reaching(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any,
+                 value: Any) -> Any:
+        sizes = [
+            max(n + 2 * p, (m - 1) * s + d * (k - 1) + 1)
+            for n, p, m, s, d, k in zip(
+                x.shape[2:], padding, out, stride, dilation, kernel, strict=True
+            )
+        ]
+        if sizes == list(x.shape[2:]):
+            return x
+        wide = xp.full((*x.shape[:2], *sizes), value, x.dtype)
+        inside = tuple(
+            slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)
+        )
+        wide[(slice(None), slice(None), *inside)] = x
+        return wide
+
+    def max_pool(
+        x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any
+    ) -> Any:
+        if x.dtype.kind not in "fiu":
+            return NotImplemented
+        least = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
+        wide = reaching(x, kernel, stride, padding, dilation, out, least)
+        values = at = None
+        sizes = x.shape[2:]
+        for place in itertools.product(*[range(k) for k in kernel]):
+            part = shifted(wide, place, stride, dilation, out)
+            # The place of this window element in the flat input, less the window's own.
+            step = 0
+            for i, d, n in zip(place, dilation, sizes, strict=True):
+                step = step * n + i * d
+            if values is None:
+                values = part.copy()
+                at = xp.full(part.shape, step, "int64")
+            else:
+                better = (part > values) | (part != part)
+                xp.copyto(values, part, where=better)
+                xp.copyto(at, step, where=better)
+        flat = xp.zeros((1,) * len(out), "int64")
+        for i, (m, s, p, n) in enumerate(zip(out, stride, padding, sizes, strict=True)):
+            line = (xp.arange(m) * s - p).reshape(
+                (-1,) + (1,) * (len(out) - 1 - i)
+            )
+            flat = flat * n + line
+        return values, at + flat
+
+    def avg_pool(
+        x: Any, kernel: Any, stride: Any, padding: Any, out: Any, include_pad: bool,
+        divisor: Any,
+    ) -> Any:
+        if divisor is None and any(padding):
+            return NotImplemented
+        one = (1,) * len(kernel)
+        if any((m - 1) * s + k > n for m, s, k, n in zip(
+                out, stride, kernel, x.shape[2:], strict=True)) or x.dtype.kind != "f" \
+                or half(x):
+            return NotImplemented
+        wide = reaching(x, kernel, stride, padding, one, out, 0)
+        made: Any = None
+        count = 1
+        for k in kernel:
+            count *= k
+        for place in itertools.product(*[range(k) for k in kernel]):
+            part = shifted(wide, place, stride, one, out)
+            made = part.copy() if made is None else xp.add(made, part, out=made)
+        made /= x.dtype.type(count if divisor is None else divisor)
+        return made
+
+    for dims in (1, 2, 3):
+        kernels[f"_max_pool{dims}d"] = (max_pool, False)
+        kernels[f"_avg_pool{dims}d"] = (avg_pool, False)
     return kernels

@@ -1,5 +1,4 @@
-"""Calling a module: ``forward`` with the hooks around it, and registering those
-hooks."""
+"""Calling a module: ``forward`` and the hooks around it."""
 
 from __future__ import annotations
 
@@ -93,8 +92,7 @@ class Calling:
             raise
 
     def _all_forward_hooks(self) -> list[tuple[int, Hook, bool, Any]]:
-        """(id, hook, with kwargs, those always called) of all forward hooks in
-        order."""
+        """(id, hook, with kwargs, those always called) of all forward hooks."""
         return [
             (hook_id, hook, hook_id in kwargs_ids, always)
             for hooks, kwargs_ids, always in (
@@ -115,8 +113,7 @@ class Calling:
     def _call_through_hooks(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], called: set[int]
     ) -> Any:
-        """One call with everything around it; notes the forward hooks that were
-        called."""
+        """One call with all hooks; notes in ``called`` which forward hooks ran."""
         for hook in list(_global_forward_pre_hooks.values()):
             args = _new_args(hook(self, args), args)
         for hook_id, hook in list(self._forward_pre_hooks.items()):
@@ -132,9 +129,10 @@ class Calling:
                     )
                 args, kwargs = changed
 
+        this: Any = self
         full, non_full = self._get_backward_hooks()
         pre_hooks = self._get_backward_pre_hooks()
-        backward = BackwardHooks(self, full, pre_hooks) if full or pre_hooks else None
+        backward = BackwardHooks(this, full, pre_hooks) if full or pre_hooks else None
         if backward is not None:
             args = backward.wrap_inputs(args)
 
@@ -152,7 +150,7 @@ class Calling:
         if backward is not None:
             result = backward.wrap_output(result)
         if non_full:
-            attach_non_full(self, non_full, args, result)
+            attach_non_full(this, non_full, args, result)
         return result
 
     # Hooks.

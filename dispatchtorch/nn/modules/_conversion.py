@@ -1,5 +1,4 @@
-"""Moving and converting a module's tensors: ``to``, ``float``, ``cuda`` and their
-kind."""
+"""Moving and converting a module's tensors: ``to``, ``float`` and their kind."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ _NO_META_DATA = "Cannot copy out of meta tensor; no data!"
 
 
 def _mover(name: str) -> Callable[..., Any]:
-    """The method of that name: calls the tensor method of the same name on each
-    tensor."""
+    """The method that calls the tensor method of that name on each tensor."""
 
     def move(self: Any, device: Any = None) -> Any:
         return self._apply(lambda t: getattr(t, name)(device))
@@ -55,6 +53,7 @@ class Conversion:
         if recurse:
             for module in self.children():
                 module._apply(fn)
+        param: Any
         for name, param in self._parameters.items():
             if param is None:
                 continue
@@ -63,7 +62,7 @@ class Conversion:
             grad = param.grad
             if _keeps_identity(param, applied):
                 param.data = applied
-                target = param
+                target: Any = param
             else:
                 target = Parameter(applied, param.requires_grad)
                 self._parameters[name] = target
@@ -186,7 +185,7 @@ _TO_FORMS = "".join(
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
     """``Module.to``'s arguments as (device, dtype, non_blocking, memory_format)."""
-    names = ("device", "dtype", "non_blocking", "copy")
+    names: tuple[str, ...] = ("device", "dtype", "non_blocking", "copy")
     if isinstance(args[0] if args else kwargs.get("tensor"), Tensor):
         names = ("tensor", "non_blocking", "copy")
     elif args and isinstance(args[0], torch.dtype):

@@ -1,4 +1,4 @@
-"""Saving and loading a module's state: ``state_dict``, ``load_state_dict``, their hooks."""
+"""A module's state: ``state_dict``, ``load_state_dict`` and their hooks."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StateDict:
         _load_state_dict_post_hooks: OrderedDict[int, Callable[..., Any]]
 
     def get_extra_state(self) -> Any:
-        """Anything else to keep in the state dict; override with ``set_extra_state``."""
+        """More to keep in the state dict; override it with ``set_extra_state``."""
         raise RuntimeError(_UNREACHABLE.format("get_extra_state"))
 
     def set_extra_state(self, state: Any) -> None:
@@ -95,16 +95,17 @@ class StateDict:
         for known in self._state_dict_hooks.values():
             if isinstance(known, _PublicHook) and known.hook is hook:
                 raise RuntimeError(
-                    "Cannot register the same function as the state dict post hook that "
-                    "was previously registered via register_state_dict_post_hook"
+                    "Cannot register the same function as the state dict post hook "
+                    "that was previously registered via register_state_dict_post_hook"
                 )
         return register(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(
         self, hook: Callable[..., None]
     ) -> RemovableHandle:
-        """Calls ``hook(module, state_dict, prefix, local_metadata, strict, missing_keys,
-        unexpected_keys, error_msgs)`` before this module's state is loaded."""
+        """Calls ``hook(module, state_dict, prefix, local_metadata, strict,
+        missing_keys, unexpected_keys, error_msgs)`` before this module's own state is
+        loaded."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def _register_load_state_dict_pre_hook(
@@ -237,9 +238,9 @@ class StateDict:
             for hook in module._load_state_dict_post_hooks.values():
                 if hook(module, incompatible) is not None:
                     raise AssertionError(
-                        "Hooks registered with ``register_load_state_dict_post_hook`` are "
-                        "not expected to return new values, if incompatible_keys need to "
-                        "be modified, it should be done inplace."
+                        "Hooks registered with ``register_load_state_dict_post_hook`` "
+                        "are not expected to return new values, if incompatible_keys "
+                        "need to be modified, it should be done inplace."
                     )
 
         load(self, state, "")
@@ -312,7 +313,7 @@ class StateDict:
     def _load_one(
         self, name: str, param: Any, key: str, given: Any, assign: bool
     ) -> str | None:
-        """Puts ``given`` in place of ``param``; returns what is wrong with it, if any."""
+        """Puts ``given`` in place of ``param``; returns what doesn't fit, if any."""
         if not isinstance(given, Tensor) and not hasattr(
             type(given), "__torch_function__"
         ):
@@ -325,15 +326,16 @@ class StateDict:
             given = given[0]  # scalars were saved with one dimension long ago
         if not lazy and given.shape != param.shape:
             return (
-                f"size mismatch for {key}: copying a param with shape {given.shape} from "
-                f"checkpoint, the shape in current model is {param.shape}."
+                f"size mismatch for {key}: copying a param with shape {given.shape} "
+                f"from checkpoint, the shape in current model is {param.shape}."
             )
         if param.is_meta and not given.is_meta and not assign:
             warnings.warn(
                 f"for {key}: copying from a non-meta parameter in the checkpoint to a "
-                "meta parameter in the current model, which is a no-op. (Did you mean to "
-                "pass `assign=True` to assign items in the state dictionary to their "
-                "corresponding key in the module instead of copying them in place?)",
+                "meta parameter in the current model, which is a no-op. (Did you mean "
+                "to pass `assign=True` to assign items in the state dictionary to "
+                "their corresponding key in the module instead of copying them in "
+                "place?)",
                 stacklevel=2,
             )
         try:
@@ -357,6 +359,6 @@ class StateDict:
 
 
 _UNREACHABLE = (
-    "Reached a code path in Module.{}() that should never be called. A module overrides "
-    "get_extra_state and set_extra_state together, or neither."
+    "Reached a code path in Module.{}() that should never be called. A module "
+    "overrides get_extra_state and set_extra_state together, or neither."
 )

@@ -27,7 +27,6 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
-    "MultiheadAttention",
     "PReLU",
     "RReLU",
     "ReLU",

@@ -204,8 +204,7 @@ class ModuleList(_Sequence):
         return self
 
     def __repr__(self) -> str:
-        """As of every module, but equal neighbours are shown once, with their
-        number."""
+        """As of every module, but equal neighbours are shown once, counted."""
         runs: list[list[Any]] = []
         for i, shown in enumerate(map(repr, self)):
             if runs and runs[-1][2] == shown:
@@ -223,8 +222,7 @@ class ModuleList(_Sequence):
 
 
 class ModuleDict(Module):
-    """A dict of modules that are registered, in order of insertion; it can't be
-    called."""
+    """A dict of modules that are registered, in order; it can't be called."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
@@ -327,8 +325,7 @@ def _described(value: Any, kind: Any) -> str:
 
 
 class ParameterList(Module):
-    """A list whose tensors are registered as parameters; other values are kept as
-    well."""
+    """A list whose tensors are registered as parameters; it keeps other values too."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -498,6 +495,6 @@ class ParameterDict(Module):
         merged.update(self)
         return merged
 
-    def __ior__(self, other: Any) -> Self:
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
         self.update(other)
         return self

@@ -271,7 +271,7 @@ class Module(Calling, StateDict, Conversion):
             if marked:
                 if buffers is not None:
                     self._forget(name, "_buffers")
-                self.register_buffer(name, value, value.persistent)
+                self.register_buffer(name, value, value.persistent)  # type: ignore[union-attr]
             else:
                 buffers[name] = apply_registration_hooks(  # type: ignore[index]
                     _global_buffer_registration_hooks, self, name, value
@@ -503,6 +503,7 @@ class Module(Calling, StateDict, Conversion):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops all gradients of parameters, or zeroes them in place."""
+        param: Any
         for param in self.parameters():
             if param.grad is None:
                 continue

@@ -1,5 +1,4 @@
-"""Padding: one constructor and forward; a class says its mode and number of
-dimensions."""
+"""Padding: a class says its mode and its number of dimensions."""
 
 from __future__ import annotations
 

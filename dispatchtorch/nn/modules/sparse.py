@@ -57,7 +57,7 @@ class _Table(Module):
     def _fill_padding_idx_with_zero(self) -> None:
         if self.padding_idx is not None:
             with torch.no_grad():
-                self.weight[self.padding_idx].fill_(0)
+                self.weight.select(0, self.padding_idx).fill_(0)
 
     def _options(self, *shown: tuple[str, Any]) -> str:
         """The sizes and those of (attribute, default) that aren't the default."""

@@ -1,5 +1,4 @@
-"""Small helpers that modules share: sizes for each dimension, prefixes of state
-dicts."""
+"""What modules share: sizes for each dimension, prefixes of state dicts."""
 
 from __future__ import annotations
 

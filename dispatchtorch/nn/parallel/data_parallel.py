@@ -145,7 +145,8 @@ def data_parallel(
 ) -> Any:
     """Calls ``module`` with its inputs split along ``dim`` over the devices.
 
-    The module has to be on the first of them. ``output_device`` is the first by default.
+    The module has to be on the first of them. ``output_device`` is the first by
+    default.
     """
     args = inputs if isinstance(inputs, tuple) else (inputs,)
     kwargs = module_kwargs or {}

@@ -109,7 +109,9 @@ class Measurement:
         spec = self.__dict__.get("task_spec")
         if spec is not None and hasattr(spec, name):
             return getattr(spec, name)
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute {name!r}")
+        raise AttributeError(
+            f"'{type(self).__name__}' object has no attribute {name!r}"
+        )
 
     @property
     def times(self) -> list[float]:

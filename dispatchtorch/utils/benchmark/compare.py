@@ -18,14 +18,10 @@ from .common import (
 __all__ = ["Colorize", "Compare"]
 
 _RESET = "\033[0m\033[0m"
-# (up to this multiple of the best time, how it is shown)
-_COLORS = (
-    (1.01, "\033[92m\033[1m"),
-    (1.1, "\033[34m\033[1m"),
-    (2.0, ""),
-    (5.0, "\033[2m\033[91m"),
-    (math.inf, "\033[31m\033[1m"),
-)
+# How a time is shown that is at least, or at most, this multiple of the best one.
+_SLOW = ((5.0, "\033[31m\033[1m"), (2.0, "\033[2m\033[91m"))
+_FAST = ((1.01, "\033[92m\033[1m"), (1.1, "\033[34m\033[1m"))
+_MARK_WIDTH = 7
 _WARNING_LEGEND = (
     "(! XX%) Measurement has high variance, where XX is the IQR / median * 100.\n"
 )
@@ -101,9 +97,7 @@ class Compare:
         }
         columns = ordered_unique(r.task_spec.description or "" for r in results)
         # Sorting is stable: names keep the order in which they came.
-        rows = sorted(
-            ordered_unique(_row(r) for r in results), key=lambda row: row[:2]
-        )
+        rows = sorted(ordered_unique(_row(r) for r in results), key=lambda row: row[:2])
         unit, scale = select_unit(min(r.median for r in results))
 
         envs = {row.env for row in rows}
@@ -140,7 +134,7 @@ class Compare:
                 rule = f"{row.num_threads} threads: "
                 lines.append(rule.ljust(total, "-"))
                 before = None
-            env = f"({row.env})" if len(envs) > 1 else ""
+            env = f"({row.env})" if row.env and len(envs) > 1 else ""
             if before is not None and before.env == row.env:
                 env = ""
             start = f"  {env.ljust(env_width)}  {row.name.ljust(name_width)}"
@@ -157,7 +151,7 @@ class Compare:
         found = [r for r in results if r is not None]
         decimals = 1
         if self._trim_significant_figures:
-            decimals = max(
+            decimals = min(
                 max(r.significant_figures - _whole_digits(r.median / scale), 0)
                 for r in found
             )
@@ -177,7 +171,7 @@ class Compare:
             return f" (! {r.iqr / r.median:.0%})"
 
         width = max(map(len, map(show, results)))
-        mark_width = max(map(len, map(mark, results)))
+        mark_width = _MARK_WIDTH if marked else 0
         return [
             show(r).rjust(width) + mark(r).rjust(mark_width) if r else ""
             for r in results
@@ -187,8 +181,9 @@ class Compare:
         if self._colorize is Colorize.NONE or result is None:
             return text
         ratio = result.median / best
-        color = next(code for limit, code in _COLORS if ratio <= limit)
-        return f"{color}{text}{_RESET}" if color else text
+        fitting = [code for limit, code in _SLOW if ratio >= limit]
+        fitting += [code for limit, code in _FAST if ratio <= limit]
+        return f"{fitting[0]}{text}{_RESET}" if fitting else text
 
 
 def _row(result: Measurement) -> _Row:

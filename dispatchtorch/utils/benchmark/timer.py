@@ -14,6 +14,7 @@ from .common import Measurement, TaskSpec, set_torch_threads
 
 __all__ = ["Language", "Timer", "timer"]
 
+_ADAPTIVE_RUN_TIME = 0.05  # what blocks are sized for that repeat until steady
 _MIN_TIME = 1e-9  # a clock that stands still must not make a time zero
 
 
@@ -183,9 +184,8 @@ class Timer:
             settled = len(m.raw_times) > 3 and m.meets_confidence(threshold)
             return settled and total >= min_run_time
 
-        return self._repeat_until(
-            enough, self._estimate_block_size(min_run_time), callback
-        )
+        number = self._estimate_block_size(_ADAPTIVE_RUN_TIME)
+        return self._repeat_until(enough, number, callback)
 
     def collect_callgrind(
         self,

@@ -1,8 +1,8 @@
 """Short scripts that must do what they do with PyTorch: print, warn, raise, result.
 
-They stand in ``behaviours/*.txt``, separated by ``---``. A script sees ``torch``, ``nn``,
-``F`` and ``M`` (``nn.Module``) and leaves its result in ``out``. To add one, write it down;
-the answer is PyTorch's.
+They stand in ``behaviours/*.txt``, separated by ``---``. A script sees ``torch``,
+``nn``, ``F`` and ``M`` (``nn.Module``) and leaves its result in ``out``. To add one,
+write it down; the answer is PyTorch's.
 """
 
 from __future__ import annotations
