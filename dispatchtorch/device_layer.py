@@ -103,6 +103,8 @@ def resolve(op: Operator, keys: int, backend: Backend, start: int = 0) -> Functi
     bound: list[Function] = []
 
     def declined(*args: Any) -> Any:
+        place = (op.full_name, rung.where)
+        _declined[place] = _declined.get(place, 0) + 1
         if not bound:
             bound.append(resolve(op, keys, backend, start + 1))
         return bound[0](*args)
@@ -118,6 +120,14 @@ def resolve(op: Operator, keys: int, backend: Backend, start: int = 0) -> Functi
     if rung.kind == "decomposition":
         return decomposition(op, keys)
     return _fallback(op, backend)
+
+
+_declined: dict[tuple[str, str], int] = {}
+
+
+def declined_counts() -> dict[tuple[str, str], int]:
+    """(operator, where the kernel is) -> calls that the kernel left to the next one."""
+    return dict(_declined)
 
 
 def native_kernel(name: str, backend: Backend) -> Function:

@@ -85,8 +85,6 @@ def _device_restore(storage: Any, location: str) -> Any:
         return None
     if device == storage.device:
         return storage
-    if device.type == "meta":
-        return UntypedStorage(storage.nbytes(), device=device)
     check_available(device)
     return storage.to(device=device)
 

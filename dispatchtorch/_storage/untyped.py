@@ -334,8 +334,10 @@ class UntypedStorage(StorageBase):
                 f"size does not match, self was {self.nbytes()} bytes but src was "
                 f"{source.nbytes()} bytes"
             )
-        data = source._view(torch.uint8)
-        self._view(torch.uint8).copy_(data, bool(non_blocking))
+        # As they are where that gives the same bytes: devices may lack other views.
+        dtype = self._root.dtype if self._root.dtype == source._root.dtype else None
+        here, there = (s._view(dtype or torch.uint8) for s in (self, source))
+        here.detach().copy_(there.detach(), bool(non_blocking))
         return self
 
     def fill_(self, value: int) -> UntypedStorage:

@@ -29,15 +29,21 @@ def single(value: Any) -> Any:
 def in_single(body: Body) -> Body:
     """A body that computes half types in float32 and rounds its results once.
 
-    PyTorch's kernels do so. Results get the dtype of the first argument.
+    PyTorch's kernels do so. Results of one half type get that type back; where it meets
+    another dtype, float32 is what they promote to.
     """
 
     def wide(*args: Any) -> Any:
-        first = args[0]
-        if not first._keys & _HALF:
+        keys = 0
+        for each in args:
+            keys |= getattr(each, "_keys", 0)
+        if not keys & _HALF:
             return body(*args)
-        kind = first.dtype
+        found = keys & dtypes.DIFFERENTIABLE_MASK
+        kind = dtypes.dtypes_in(found)[0] if not found & (found - 1) else None
         made = body(*[single(each) for each in args])
+        if kind is None:
+            return made
         if type(made) is tuple:
             return tuple([None if each is None else each.to(kind) for each in made])
         return made.to(kind)

@@ -37,7 +37,7 @@ _ENGLISH = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaskSpec:
     """The code that is timed and the names to show it by."""
 

@@ -556,7 +556,10 @@ def test_module_is_as_pytorchs(row: Row, device: str) -> None:
             same(host(a), host(b), "output in evaluation mode")
 
 
-INPLACE = "CELU ELU Hardsigmoid Hardswish Hardtanh LeakyReLU Mish ReLU ReLU6 SELU SiLU Dropout"
+INPLACE = (
+    "CELU ELU Hardsigmoid Hardswish Hardtanh LeakyReLU Mish ReLU ReLU6 SELU SiLU "
+    "Dropout"
+)
 
 
 @pytest.mark.parametrize("name", INPLACE.split())

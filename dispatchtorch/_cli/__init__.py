@@ -1,0 +1,3 @@
+"""What the commands do; ``dispatchtorch.cli`` parses their arguments."""
+
+from __future__ import annotations

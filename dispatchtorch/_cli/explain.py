@@ -1,0 +1,84 @@
+"""``dispatchtorch explain`` and ``coverage``: the ladder of kernels, read aloud."""
+
+from __future__ import annotations
+
+from dispatchtorch import device_layer
+from dispatchtorch.backend import get_backend
+from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch.layer import layers_for
+from dispatchtorch.dispatch.operator import Operator, all_operators, packets
+from dispatchtorch.dtypes import DTYPES
+
+__all__ = ["coverage", "explain"]
+
+
+def explain(name: str, device: str, grad: bool, dtype: str) -> str:
+    """The bound chain of an operator (all its overloads): layers, kernel, the rest."""
+    found = next((d for d in DTYPES if d.name == dtype.removeprefix("torch.")), None)
+    if found is None:
+        raise ValueError(f"unknown dtype {dtype!r}")
+    backend = get_backend(device)
+    keyset = backend.key | found.bit | (K.AUTOGRAD if grad else 0)
+    return "\n\n".join(_explain(op, device, keyset) for op in _overloads(name))
+
+
+def _overloads(name: str) -> list[Operator]:
+    operators = all_operators()
+    if name in operators and name not in packets:
+        return [operators[name]]
+    if name in packets:
+        return packets[name].overloads
+    import difflib
+
+    near = difflib.get_close_matches(name, packets, 3)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    raise KeyError(f"no operator named {name!r}{hint}")
+
+
+def _explain(op: Operator, device: str, keyset: int) -> str:
+    backend = get_backend(device)
+    lines = [op.text, f"  keyset: {', '.join(K.names(keyset))}"]
+    op.bind(keyset)
+    for layer in reversed(layers_for(keyset)):
+        if layer.name == "device":
+            continue
+        words = layer.describe(op, keyset)
+        if words != "-":
+            lines.append(f"  layer {layer.name}: {words}")
+    ladder = device_layer.candidates(op, backend)
+    if not ladder:
+        lines.append(f"  device {device}: no kernel, no decomposition, no fallback")
+    for i, rung in enumerate(ladder):
+        mark = "  device {}: ".format(device) if i == 0 else "    if declined: "
+        lines.append(f"{mark}{rung.kind} at {rung.where}")
+        calls = device_layer.declined_counts().get((op.full_name, rung.where))
+        if calls:
+            lines.append(f"      declined {calls} call(s) in this process")
+    return "\n".join(lines)
+
+
+def coverage(device: str) -> str:
+    """Which primitives a device has, which operators it speeds up, what fell back."""
+    backend = get_backend(device)
+    operators = all_operators()
+    primitives = sorted(n for n, op in operators.items() if op.is_primitive)
+    own = {
+        n for n in operators
+        if any(r.kernel is not None for r in device_layer.candidates(operators[n], backend))
+    }
+    missing = [n for n in primitives if n not in own]
+    faster = sorted(n for n in own if not operators[n].is_primitive)
+    lines = [
+        f"device {device}: {len(primitives) - len(missing)} of {len(primitives)} "
+        f"primitives, {len(faster)} operators with kernels of their own, "
+        f"{len(operators) - len(primitives) - len(faster)} by decomposition",
+        "primitives: " + ", ".join(n for n in primitives if n in own),
+    ]
+    if missing:
+        lines.append("missing: " + ", ".join(missing))
+    if faster:
+        lines.append("own kernels: " + ", ".join(faster))
+    for (name, where), (calls, size) in device_layer.fallback_counts().items():
+        if where == device:
+            lines.append(f"fell back: {name}, {calls} calls, {size} bytes")
+    return "\n".join(lines)
