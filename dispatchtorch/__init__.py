@@ -26,6 +26,7 @@ import dispatchtorch._tensor_methods
 import dispatchtorch._tensor_operators
 import dispatchtorch._settings
 import dispatchtorch.rejection
+import dispatchtorch.overrides
 from dispatchtorch import autograd
 from dispatchtorch.autograd.grad_mode import (
     enable_grad,

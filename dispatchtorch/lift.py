@@ -611,7 +611,7 @@ _return_types: dict[str, Any] = {}
 def return_type(op: Operator) -> Any:
     """What several results are returned as: a named tuple where the schema names them."""
     names = op.schema.return_names
-    if not names:
+    if not names or "tuple" in op.tags:
         return tuple
     name = op.schema.name
     made = _return_types.get(name)

@@ -16,7 +16,7 @@ from dispatchtorch.dispatch.schema import REQUIRED
 from dispatchtorch.dtypes import can_cast, scalar_type_name
 from dispatchtorch.tensor import Tensor
 
-__all__ = ["overrides_of"]
+__all__ = ["given_arguments", "overrides_of"]
 
 
 def overrides_of(values: Any) -> list[Any]:
@@ -43,7 +43,7 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
     overriding = [v for v in overrides_of(args) if not isinstance(v, Tensor)]
     if overriding:
         types = tuple(type(v) for v in overrides_of(args))
-        positional, keywords = _given(op, function, args)
+        positional, keywords = given_arguments(op, args)
         for each in overriding:
             result = type(each).__torch_function__(function, types, positional, keywords)
             if result is not NotImplemented:
@@ -79,8 +79,8 @@ def parameters(function: Any) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount] if code is not None else ()
 
 
-def _given(
-    op: Operator, function: Any, args: tuple[Any, ...]
+def given_arguments(
+    op: Operator, args: tuple[Any, ...]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments as a caller would write them: defaults left out."""
     positional: list[Any] = []

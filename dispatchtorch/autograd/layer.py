@@ -230,6 +230,8 @@ class _Recorder:
     def node_class(self) -> type[Node]:
         """The Node class, made once for an operator (and its in-place twin)."""
         owner = self.op.functional or self.op
+        if owner.derivative is not self.derivative:
+            owner = self.op  # written in place, it has a formula of its own
         made = owner.rules.get("node")
         if made is None:
             made = owner.rules["node"] = self._make_node_class()
@@ -336,6 +338,9 @@ class _Recorder:
         output = self._output_of(name)
         if name == "results":
             return "results = unpack_all(node)"
+        wanted = self.derivative.outputs
+        if wanted is not None and output not in wanted:
+            output = None  # no gradient comes back through it
         tail = f", {output}" if output is not None else ""
         return f"{name} = unpack(node, node.s_{name}, node.v_{name}{tail})"
 

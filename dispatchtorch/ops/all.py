@@ -6,11 +6,13 @@ import dispatchtorch.device_layer
 import dispatchtorch.autograd.layer
 from dispatchtorch.ops import (
     activation,
+    classification_loss,
     conv,
     copy,
     creation,
     indexing,
     linalg,
+    loss,
     pointwise,
     pool,
     random,
@@ -21,11 +23,13 @@ from dispatchtorch.ops import (
 
 __all__ = [
     "activation",
+    "classification_loss",
     "conv",
     "copy",
     "creation",
     "indexing",
     "linalg",
+    "loss",
     "pointwise",
     "pool",
     "random",

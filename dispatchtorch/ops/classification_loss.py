@@ -10,7 +10,6 @@ from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops._precision import in_single, refuse_but_floats
-from dispatchtorch.ops.linalg import _CPP
 from dispatchtorch.ops.loss import MEAN, NONE, SUM, reduced, refuse_gradient
 
 _PLAIN = Plain()
@@ -288,7 +287,7 @@ def _smoothed(
 # Margins.
 
 
-def _check_margin(self: Any, name: str) -> tuple[int, int]:
+def _check_margin(self: Any) -> tuple[int, int]:
     """(samples, classes) of scores (C) or (N, C)."""
     shape = self._shape
     if not (len(shape) in (1, 2) and (len(shape) == 1 or shape[1]) or len(shape) == 0):
@@ -319,13 +318,7 @@ _MARGIN = "Scalar p=1, Scalar margin=1, Tensor? weight=None, int reduction=1"
 @in_single
 def multi_margin_loss(self, target, p, margin, weight, reduction):
     """How far each wrong class isn't below the right one by a margin."""
-    return _multi_margin(self, target, p, margin, weight, reduction)
-
-
-def _multi_margin(
-    self: Any, target: Any, p: Any, margin: Any, weight: Any, reduction: int
-) -> Any:
-    samples, classes = _check_margin(self, "multi_margin_loss")
+    samples, classes = _check_margin(self)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if target.ndim > 1 or numel_of(target._shape) != samples:
@@ -357,38 +350,14 @@ def _multi_margin(
     return reduced(losses, reduction)
 
 
-def _through(compute: Any, grad: Any, self: Any, *rest: Any) -> Any:
-    """The gradient of a composition under one node's name."""
-    double = self.requires_grad
-    with torch_grad_enabled():
-        scores = self if double else self.detach().requires_grad_()
-        made = compute(scores, *rest)
-    return _vjp(made, scores, grad, double)
-
-
-def torch_grad_enabled() -> Any:
-    from dispatchtorch.autograd.grad_mode import enable_grad
-
-    return enable_grad()
-
-
-def _vjp(made: Any, scores: Any, grad: Any, double: bool) -> Any:
-    from dispatchtorch.autograd.api import grad as gradient
-
-    return gradient([made], [scores], [grad], create_graph=double)[0]
-
-
-derive(
-    multi_margin_loss,
-    self=lambda grad, self, target, p, margin, weight, reduction: _through(
-        in_single(_multi_margin), grad, self, target, p, margin, weight, reduction
-    ),
-    weight=refuse_gradient("multi_margin_loss", "weight"),
+@operator(
+    "multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
+    variants="private",
 )
-
-
-def _multilabel_margin(self: Any, target: Any, reduction: int) -> Any:
-    samples, classes = _check_margin(self, "multilabel_margin_loss")
+@in_single
+def multilabel_margin_loss(self, target, reduction):
+    """How far wrong classes aren't below each of several right ones by 1."""
+    samples, classes = _check_margin(self)
     if target._shape != self._shape:
         raise RuntimeError(
             f"inconsistent target size: {list(target._shape)} for input of size: "
@@ -411,23 +380,3 @@ def _multilabel_margin(self: Any, target: Any, reduction: int) -> Any:
     if self.ndim < 2 and reduction == NONE:
         return losses.reshape(())
     return reduced(losses, reduction)
-
-
-@operator(
-    "multilabel_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor",
-    variants="private",
-)
-@in_single
-def multilabel_margin_loss(self, target, reduction):
-    """How far wrong classes aren't below each of several right ones by 1."""
-    return _multilabel_margin(self, target, reduction)
-
-
-derive(
-    multilabel_margin_loss,
-    self=lambda grad, self, target, reduction: _through(
-        in_single(_multilabel_margin), grad, self, target, reduction
-    ),
-)
-
-_ = _CPP

@@ -27,8 +27,8 @@ __all__ = [
 Uniform = Callable[[], float]
 
 _SPLIT = 2.0**27 + 1
-# beyond this the splitting product overflows; a fused result is then not attempted
-_SPLIT_MAX = 2.0**990
+# beyond this the products of splitting overflow; a fused result is then not attempted
+_SPLIT_MAX = 2.0**900
 _INT64_MIN = -(2**63)
 _ROWS = 4096  # parameters prepared at once
 _HALF_BLOCK = {4: np.dtype("V32"), 8: np.dtype("V64")}
@@ -45,9 +45,8 @@ def affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
         out += shift
         return out
     product = x * scale
-    if shift == 0.0 or not abs(scale) < _SPLIT_MAX:
-        return product + shift
-    if scale == 1.0:
+    splits = abs(scale) < _SPLIT_MAX and abs(shift) < _SPLIT_MAX
+    if shift == 0.0 or scale == 1.0 or not splits:
         return product + shift
     scale_high = _SPLIT * scale
     scale_high -= scale_high - scale

@@ -58,6 +58,10 @@ def _store(out: Array, values: Array) -> None:
     out[...] = values
 
 
+def _restored(kind: type[CPUGenerator], state: Array) -> CPUGenerator:
+    return kind().set_state(state)
+
+
 class CPUGenerator(MT19937Stream):
     """PyTorch's CPU generator: MT19937 and the samplers drawing from it.
 
@@ -106,6 +110,9 @@ class CPUGenerator(MT19937Stream):
     def clone(self) -> CPUGenerator:
         """A generator of its own at the same place of the same stream."""
         return type(self)().set_state(self.get_state())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.get_state())
 
     # ---------------------------------------------------------------- raw words
 

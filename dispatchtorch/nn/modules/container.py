@@ -13,7 +13,7 @@ import dispatchtorch as torch
 from dispatchtorch import Tensor
 from dispatchtorch.nn.parameter import Parameter
 
-from .module import Module, _indented
+from .module import Module, _addindent
 
 if TYPE_CHECKING:
     from typing import Self
@@ -212,9 +212,9 @@ class ModuleList(_Sequence):
             else:
                 runs.append([i, i, shown])
         lines = [
-            f"({first}): {_indented(shown)}"
+            f"({first}): {_addindent(shown, 2)}"
             if first == last
-            else f"({first}-{last}): {last - first + 1} x {_indented(shown)}"
+            else f"({first}-{last}): {last - first + 1} x {_addindent(shown, 2)}"
             for first, last, shown in runs
         ]
         inside = "".join(f"\n  {line}" for line in lines)

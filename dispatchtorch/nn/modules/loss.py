@@ -232,7 +232,7 @@ class BCEWithLogitsLoss(_Loss):
     """:class:`BCELoss` of ``sigmoid(input)``, computed safely. ``pos_weight`` scales
     the loss of positive targets."""
 
-    __constants__: Any = None
+    __constants__: Any = None  # as PyTorch's
 
     def __init__(
         self,

@@ -32,7 +32,11 @@ from ._hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from ._state_dict import StateDict
+from ._state_dict import (  # noqa: F401 - known under this module's name
+    _EXTRA_STATE_KEY_SUFFIX,
+    StateDict,
+    _IncompatibleKeys,
+)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -530,7 +534,7 @@ class Module(Calling, StateDict, Conversion):
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
         children = [
-            f"({name}): {_indented(repr(module))}"
+            f"({name}): {_addindent(repr(module), 2)}"
             for name, module in self._modules.items()
         ]
         if not children and len(lines) <= 1:
@@ -546,6 +550,6 @@ for _part in (Calling, StateDict, Conversion):
             _member.__qualname__ = f"Module.{_member.__name__}"
 
 
-def _indented(text: str) -> str:
+def _addindent(text: str, spaces: int) -> str:
     """``text`` with all lines but the first moved in."""
-    return text.replace("\n", "\n  ")
+    return text.replace("\n", "\n" + " " * spaces)

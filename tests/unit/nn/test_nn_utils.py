@@ -187,7 +187,8 @@ def test_sequences_survive_packing():
     sequences = [torch.randn(n, 2) for n in (2, 5, 1)]
     packed = pack_sequence(sequences, enforce_sorted=False)
     assert all(
-        torch.equal(a, b) for a, b in zip(sequences, unpack_sequence(packed), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(sequences, unpack_sequence(packed), strict=True)
     )
 
 
