@@ -12,7 +12,9 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.autograd.api import backward as _run_backward
+from dispatchtorch.autograd.engine import run_backward as _run_engine
 from dispatchtorch.autograd.node import RemovableHandle
+from dispatchtorch.backend import backend_of
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch import operator as _operator
@@ -25,6 +27,9 @@ from dispatchtorch.size import Size
 from dispatchtorch.tensor import Tensor, alias, new_tensor, wrap
 
 __all__: list[str] = []
+
+# A keyset without what autograd and overrides add: device, dtype and scalars are left.
+_PLAIN_KEYS = ~(AUTOGRAD | K.VIEW | K.FUNCTION | K.INFERENCE)
 
 
 def method(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -594,6 +599,21 @@ Tensor.grad = property(_get_grad, _set_grad, _del_grad)  # type: ignore[attr-def
 def backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None,
              create_graph: bool = False, inputs: Any = None) -> None:
     """Adds the gradients of the leaves of this tensor to their ``.grad``."""
+    keys = self._keys
+    if (
+        gradient is None
+        and inputs is None
+        and keys & AUTOGRAD
+        and keys & dtypes.FLOATING_MASK
+        and not self._data.shape
+        and self._base is None
+    ):
+        backend = backend_of(keys)
+        one = backend.scalar(1, self.dtype, backend.index(self._data))
+        start = new_tensor(one, keys & _PLAIN_KEYS)
+        keep = create_graph if retain_graph is None else retain_graph
+        _run_engine((self,), (start,), keep, create_graph)
+        return
     _run_backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
@@ -630,6 +650,7 @@ def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
         )
     if self._edge is None:
         meta = self._autograd_meta()
+        meta.plain = False
         if meta.hooks is None:
             meta.hooks = {}
         hooks = meta.hooks
@@ -658,6 +679,7 @@ def register_post_accumulate_grad_hook(
             "post accumulate grad hooks cannot be registered on non-leaf tensors"
         )
     meta = self._autograd_meta()
+    meta.plain = False
     if meta.post_hooks is None:
         meta.post_hooks = {}
     handle = RemovableHandle(meta.post_hooks)

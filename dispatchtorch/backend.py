@@ -22,6 +22,7 @@ Kernels
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -122,8 +123,8 @@ class Backend(_KernelTable):
     array_type: type = object
     #: Whether binary kernels raise by themselves for shapes that don't broadcast.
     checks_broadcast: bool = False
-    #: A (ContextVar, value) pair that is set around each kernel call, or None.
-    guard: tuple[Any, Any] | None = None
+    #: A context in which kernels run (floating-point error modes and the like), or None.
+    guard: contextvars.Context | None = None
     #: dtypes the device has; None for all.
     dtypes: frozenset[dtypes.dtype] | None = None
     #: Whether tensors of this device are host memory that NumPy can see.

@@ -29,7 +29,7 @@ __all__ = ["Lift", "Plain", "Pointwise", "View", "broadcast_shapes", "result_typ
 Function = Callable[..., Any]
 _new = object.__new__
 
-_WRAP = """
+WRAP = """
 t = new(Tensor)
 t._data = r
 t._keys = {keys}
@@ -48,24 +48,41 @@ def result_keys(backend: Backend, dtype: dtypes.dtype, keys: int) -> int:
 
 
 def guarded(backend: Backend, call: str, failure: str | None) -> list[str]:
-    """The lines that run ``call`` with the backend's context variable set."""
-    lines = [f"    {call}"]
-    if failure:
-        lines += ["except Exception as error:", f"    raise {failure} from None"]
+    """The lines of ``r = fn(…)``, run in the backend's context where it has one.
+
+    ``failure`` is an expression of the exception to raise instead of ``error``.
+    """
+    run = call.replace("= fn(", "= run(fn, ") if backend.guard is not None else call
+    if failure is None and backend.guard is None:
+        return [call]
+    raised = failure or "error"
+    lines = ["try:", f"    {run}", "except Exception as error:"]
     if backend.guard is not None:
-        lines = ["token = enter(quiet)", "try:", *lines, "finally:", "    leave(token)"]
-    elif failure:
-        lines = ["try:", *lines]
+        lines += [
+            "    if not is_busy(error): raise " + raised + " from None",
+            f"    {call.replace('= fn(', '= guard.copy().run(fn, ')}",
+        ]
     else:
-        lines = [call]
+        lines.append(f"    raise {raised} from None")
     return lines
 
 
+def is_busy(error: Exception) -> bool:
+    """Whether a context couldn't be entered because another thread is inside it."""
+    return type(error) is RuntimeError and "cannot enter context" in str(error)
+
+
+def run_guarded(backend: Backend, function: Function, *args: Any) -> Any:
+    """Calls a native function in the backend's context; for paths that aren't hot."""
+    guard = backend.guard
+    return function(*args) if guard is None else guard.copy().run(function, *args)
+
+
 def guard_constants(backend: Backend) -> dict[str, Any]:
-    if backend.guard is None:
+    guard = backend.guard
+    if guard is None:
         return {}
-    variable, value = backend.guard
-    return {"enter": variable.set, "leave": variable.reset, "quiet": value}
+    return {"run": guard.run, "guard": guard, "is_busy": is_busy}
 
 
 class Lift:
@@ -246,7 +263,7 @@ class Pointwise(Lift):
             ]
         else:
             lines.append(f"if r is NotImplemented: return declined({listed})")
-        lines += _WRAP.format(keys="KEYS").strip().splitlines()
+        lines += WRAP.format(keys="KEYS").strip().splitlines()
         return closure(op, listed, lines, constants)
 
     def _bind_promoting(
@@ -283,7 +300,6 @@ class Pointwise(Lift):
                 computed = dtypes.float32
             if check is not None:
                 check(*[v for v in values if hasattr(v, "_keys")])
-            token = enter(quiet) if enter is not None else None
             try:
                 index = next(
                     backend.index(v._data) for v in values if hasattr(v, "_keys")
@@ -291,18 +307,15 @@ class Pointwise(Lift):
                 natives = list(args)
                 for i, value in zip(positions, values, strict=True):
                     natives[i] = native_as(value, computed, backend, index)
-                r = function(*natives)
+                r = run_guarded(backend, function, *natives)
                 if r is NotImplemented:
                     return declined(*args)
                 if type(r) is not backend.array_type:
                     r = backend.coerce(r, self.result_dtype(computed))
                 if self.result_dtype(computed) is not result:
-                    r = backend.cast(r, result)
+                    r = run_guarded(backend, backend.cast, r, result)
             except Exception as error:
                 raise failed(error, tuple(values)) from None
-            finally:
-                if leave is not None:
-                    leave(token)
             return new_tensor(r, result_keys(backend, result, keys))
 
         if prologue:
@@ -366,7 +379,9 @@ def native_as(
     keys = getattr(value, "_keys", None)
     if keys is None:
         return backend.scalar(_plain_number(value), dtype, index)
-    return value._data if keys & dtype.bit else backend.cast(value._data, dtype)
+    if keys & dtype.bit:
+        return value._data
+    return run_guarded(backend, backend.cast, value._data, dtype)
 
 
 def _with_scalars(dtype: dtypes.dtype, keys: int) -> dtypes.dtype:
@@ -706,6 +721,6 @@ class View(Lift):
             "except Exception:",
             f"    return declined({listed})",
             f"if r is NotImplemented: return declined({listed})",
-            *_WRAP.format(keys="KEYS").strip().splitlines(),
+            *WRAP.format(keys="KEYS").strip().splitlines(),
         ]
         return closure(op, listed, lines, constants)

@@ -36,7 +36,7 @@ class AutogradMeta:
         "grad",
         "hooks",
         "name",
-        "output_nr",
+        "plain",
         "post_hooks",
         "retains_grad",
     )
@@ -45,6 +45,7 @@ class AutogradMeta:
         self.grad: Tensor | None = None
         self.hooks: dict[int, Callable[..., Any]] | None = None
         self.post_hooks: dict[int, Callable[..., Any]] | None = None
+        self.plain = True  # no hooks: the engine need not look for any
         self.retains_grad = False
         self.accumulate: Any = None  # weak reference to the AccumulateGrad of a leaf
         self.creation = ""  # why writing in place to this view is an error

@@ -164,23 +164,24 @@ class StorageBase:
         torch.serialization.save(self, buffer, _use_new_zipfile_serialization=False)
         return _load_from_bytes, (buffer.getvalue(),)
 
-    def _to(self, dtype: Any) -> TypedStorage:
+    def _to(self, dtype: Any, non_blocking: bool = False) -> TypedStorage:
         """A new storage with the elements converted to ``dtype``."""
         from dispatchtorch._storage.typed import TypedStorage
 
         if not isinstance(dtype, torch.dtype):
             raise TypeError(f"Argument 'dtype' must be torch.dtype, not {type(dtype)}")
-        return TypedStorage._of(self._tensor().to(dtype, copy=True))
+        converted = self._tensor().to(dtype, non_blocking=non_blocking, copy=True)
+        return TypedStorage._of(converted)
 
-    def _convert(self, kind: Any) -> TypedStorage:
+    def _convert(self, kind: Any, non_blocking: bool) -> TypedStorage:
         """The elements as the storage class ``kind``, or the class so named, has them."""
         if isinstance(kind, torch.dtype):
-            return self._to(kind)
+            return self._to(kind, non_blocking)
         name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")
         name = name.rpartition(".")[2]
         if name not in LEGACY_STORAGES:
             raise RuntimeError(f"Invalid storage type: {kind!r}")
-        return self._to(legacy_dtype(name))
+        return self._to(legacy_dtype(name), non_blocking)
 
     def _rows(self) -> str:
         if self.device.type == "meta":

@@ -291,7 +291,7 @@ class TypedStorage(StorageBase):
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The name of the storage class of this dtype, or a conversion to another."""
         if dtype is not None:
-            return self._convert(dtype)
+            return self._convert(dtype, non_blocking)
         place = self.device.type
         module = "torch" if place == "cpu" else f"torch.{place}"
         return f"{module}.{self._pickle_storage_type()}"

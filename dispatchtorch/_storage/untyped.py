@@ -135,15 +135,12 @@ class UntypedStorage(StorageBase):
         return self._in_shared_memory or self.device.type not in ("cpu", "meta")
 
     def is_pinned(self, device: Any = None) -> bool:
-        return (
-            bool(self._root.is_pinned()) if hasattr(self._root, "is_pinned") else False
-        )
+        """Whether this is host memory that a device can read directly."""
+        return bool(self._root.is_pinned(device))
 
     def pin_memory(self, device: Any = None) -> UntypedStorage:
         """A copy of this host memory in pages that a device can read directly."""
-        if not hasattr(self._root, "pin_memory"):
-            raise NotImplementedError("pin_memory is not supported by this build")
-        return self._from_root(self._root.pin_memory())
+        return self._from_root(self._root.pin_memory(device))
 
     def resizable(self) -> bool:
         return not self._viewed
@@ -389,7 +386,7 @@ class UntypedStorage(StorageBase):
         """The name of this class, or the elements as another storage class has them."""
         if dtype is None:
             return "torch.storage.UntypedStorage"
-        return self._convert(dtype)
+        return self._convert(dtype, non_blocking)
 
     def __repr__(self) -> str:
         return (

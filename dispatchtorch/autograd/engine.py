@@ -112,6 +112,7 @@ class _Run:
             if not waiting.get(node) and (needed is None or node in needed):
                 heappush(pending, (-node.seq, id(node), node))
         inputs, retain, wanted_at = self.inputs, self.retain_graph, self.nodes
+        create_graph = self.create_graph
         while pending:
             node = heappop(pending)[2]
             arrived = buffers.pop(node, None)
@@ -149,6 +150,12 @@ class _Run:
                         ):
                             grad = _fit(grad, entry._shape, entry._keys, node, i)
                         results[i] = None
+                        meta = entry._meta
+                        if inputs is None and meta is not None and meta.plain:
+                            have = meta.grad
+                            if have is not None and not create_graph:
+                                have.add_(grad)
+                                continue
                         self._reach_leaf(entry, grad)
                     continue
                 child, number = entry
@@ -318,7 +325,7 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool) -> None:
             meta.grad = grad
         else:
             meta.grad = grad.detach().clone()
-    elif create_graph or not state.grad_enabled() and have._keys & AUTOGRAD:
+    elif create_graph:
         meta.grad = have + grad
     else:
         have.add_(grad)

@@ -303,15 +303,19 @@ def _with_fast_path(op: Operator, entry: Kernel, form: str, choose: Kernel) -> K
     rest = "".join(f", default_{a.name}" for a in arguments)
     table = entry.op.new_table()  # type: ignore[attr-defined]
     constants.update(choose=choose, table=table)
+    # Functions may be given their tensor by name; methods have it as self.
+    if form == "method":
+        head = ["(self, *args, **kwargs)", "kwargs or args", "self, *args"]
+    else:
+        head = ["(*args, **kwargs)", "kwargs or len(args) != 1", "*args"]
     lines = [
-        f"def {op.name}(*args, **kwargs):",
-        "    if kwargs or len(args) != 1:",
-        "        return choose(*args, **kwargs)",
-        "    self, = args",
+        f"def {op.name}{head[0]}:",
+        f"    if {head[1]}: return choose({head[2]}, **kwargs)",
+        *([] if form == "method" else ["    self, = args"]),
         "    try:",
         "        keys = self._keys",
         "    except AttributeError:",
-        "        return choose(*args)",
+        f"        return choose({head[2]})",
         "    if ACTIVE:",
         "        keys = keys & tls.mask | tls.include",
         f"    return table[keys](self{rest})",

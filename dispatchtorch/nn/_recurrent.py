@@ -341,7 +341,7 @@ def _pack_padded_sequence(
             "Length of all samples has to be greater than 0, "
             "but found an element in 'lengths' that is <= 0"
         )
-    if any(a < b for a, b in zip(sizes, sizes[1:], strict=False)):
+    if sizes != sorted(sizes, reverse=True):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when "
             "`enforce_sorted` is True. You can pass `enforce_sorted=False` to "

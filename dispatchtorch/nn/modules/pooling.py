@@ -398,7 +398,7 @@ class _AdaptiveMaxPoolNd(Module):
 
     def __init__(
         self,
-        output_size: int | None | tuple[int | None, ...],
+        output_size: int | tuple[int | None, ...] | None,
         return_indices: bool = False,
     ) -> None:
         super().__init__()
@@ -437,7 +437,7 @@ class _AdaptiveAvgPoolNd(Module):
     __constants__ = ["output_size"]
     _function: ClassVar[str]
 
-    def __init__(self, output_size: int | None | tuple[int | None, ...]) -> None:
+    def __init__(self, output_size: int | tuple[int | None, ...] | None) -> None:
         super().__init__()
         self.output_size = output_size
 

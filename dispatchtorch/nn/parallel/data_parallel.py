@@ -28,8 +28,8 @@ __all__ = [
 
 
 def _device(device: Any) -> torch.device:
-    """An index names a device of the accelerator in use."""
-    return torch.device(device)
+    """The device in full; an index names one of the accelerator in use."""
+    return torch.empty(0, device=device).device
 
 
 def _all_devices() -> list[int]:

@@ -93,8 +93,8 @@ def fuse_linear_bn_weights(
     bn_rm: Tensor,
     bn_rv: Tensor,
     bn_eps: float,
-    bn_w: Tensor,
-    bn_b: Tensor,
+    bn_w: Tensor | None,
+    bn_b: Tensor | None,
 ) -> tuple[Parameter, Parameter]:
     """Weight and bias of a linear layer followed by batch norm; `linear_w` (out, in).
 

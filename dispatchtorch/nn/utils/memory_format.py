@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-def _convert(module: Any, memory_format: Any, kinds: tuple[type, ...]) -> Any:
+def _convert(module: Any, memory_format: Any, kinds: Any) -> Any:
     if isinstance(module, kinds):
         weight = module.weight
         weight.data = weight.detach().clone(memory_format=memory_format)

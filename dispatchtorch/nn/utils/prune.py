@@ -78,7 +78,8 @@ class BasePruningMethod(ABC):
         """
         method = cls(*args, **kwargs)
         method._tensor_name = name
-        old_key, old = None, None
+        old_key: Any = None
+        old: BasePruningMethod | None = None
         for key, hook in module._forward_pre_hooks.items():
             if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
                 old_key, old = key, hook
@@ -135,7 +136,7 @@ class BasePruningMethod(ABC):
         """Make the pruned values the parameter again; the zeros stay."""
         name = self._tensor_name
         weight = self.apply_mask(module)
-        original = module._parameters[name + "_orig"]
+        original: Any = module._parameters[name + "_orig"]
         # The same object, so that optimisers that hold it keep working.
         original.data = weight.data
         if hasattr(module, name):

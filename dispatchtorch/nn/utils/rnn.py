@@ -77,18 +77,16 @@ class PackedSequence(PackedSequence_):
         if "copy" in kwargs:
             raise RuntimeError(".to() does not accept copy argument")
         moved = {k: v for k, v in kwargs.items() if k == "non_blocking"}
-        return type(self)(
-            data,
-            self.batch_sizes,
-            *(
-                None if index is None else index.to(data.device, **moved)
-                for index in (self.sorted_indices, self.unsorted_indices)
-            ),
+        sorted_indices, unsorted_indices = (
+            None if index is None else index.to(data.device, **moved)
+            for index in (self.sorted_indices, self.unsorted_indices)
         )
+        return type(self)(data, self.batch_sizes, sorted_indices, unsorted_indices)
 
     def pin_memory(self) -> PackedSequence:
         """Every tensor in page-locked memory."""
-        return type(self)(*(None if t is None else t.pin_memory() for t in self))
+        pinned: Any = (None if t is None else t.pin_memory() for t in self)
+        return type(self)(*pinned)
 
     def is_pinned(self) -> bool:
         """Whether the data is in page-locked memory."""
@@ -100,11 +98,14 @@ class PackedSequence(PackedSequence_):
         return self.data.is_cuda
 
 
-def _conversion(name: str, changes: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
+def _conversion(name: str, **changes: str) -> Callable[..., Any]:
     """A method `name` that is `to` with `changes` and the caller's keywords."""
 
     def convert(self: PackedSequence, *args: Any, **kwargs: Any) -> PackedSequence:
-        return self.to(*args, **{**changes(), **kwargs})
+        options: dict[str, Any] = dict(changes)
+        if "dtype" in options:
+            options["dtype"] = getattr(torch, options["dtype"])
+        return self.to(*args, **{**options, **kwargs})
 
     convert.__name__ = name
     convert.__qualname__ = f"PackedSequence.{name}"
@@ -122,17 +123,9 @@ for _name, _dtype in {
     "char": "int8",
     "byte": "uint8",
 }.items():
-    setattr(
-        PackedSequence,
-        _name,
-        _conversion(_name, lambda dtype=_dtype: {"dtype": getattr(torch, dtype)}),
-    )
+    setattr(PackedSequence, _name, _conversion(_name, dtype=_dtype))
 for _name in ("cpu", "cuda"):
-    setattr(
-        PackedSequence,
-        _name,
-        _conversion(_name, lambda device=_name: {"device": device}),
-    )
+    setattr(PackedSequence, _name, _conversion(_name, device=_name))
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
@@ -158,16 +151,15 @@ def pack_padded_sequence(
     that are unsorted, too few, too many or not positive.
     """
     if isinstance(lengths, torch.Tensor):
-        lengths = lengths.to(torch.int64)
+        sizes = lengths.to(torch.int64)
     else:
-        lengths = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
-    if enforce_sorted:
-        sorted_indices = None
-    else:
-        lengths, sorted_indices = torch.sort(lengths, descending=True)
+        sizes = torch.as_tensor(lengths, dtype=torch.int64, device="cpu")
+    sorted_indices = None
+    if not enforce_sorted:
+        sizes, sorted_indices = torch.sort(sizes, descending=True)
         sorted_indices = sorted_indices.to(input.device)
         input = input.index_select(0 if batch_first else 1, sorted_indices)
-    data, batch_sizes = _pack_padded_sequence(input, lengths, batch_first)
+    data, batch_sizes = _pack_padded_sequence(input, sizes, batch_first)
     return PackedSequence(data, batch_sizes, sorted_indices, None)
 
 

@@ -128,7 +128,7 @@ class SpectralNorm:
                     f"{name}"
                 )
         fn = SpectralNorm(name, n_power_iterations, dim, eps)
-        weight = module._parameters[name]
+        weight: Any = module._parameters[name]
         if isinstance(weight, UninitializedParameter):
             raise ValueError(
                 "The module passed to `SpectralNorm` can't have uninitialized "

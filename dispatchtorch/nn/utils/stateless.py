@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["functional_call"]
 
-_ABSENT = object()
+_ABSENT: Any = object()
 
 
 def _named_tensors(module: Module) -> dict[str, Tensor]:
@@ -67,8 +67,8 @@ def _swap(owner: Module, name: str, value: Any) -> Any:
         raise KeyError('tensor name can\'t be empty string ""')
     for held in (owner._parameters, owner._buffers):
         if name in held:
-            before, held[name] = held[name], value
-            return before
+            replaced, held[name] = held[name], value  # type: ignore[index, assignment]
+            return replaced
     before = getattr(owner, name, _ABSENT)
     if before is not _ABSENT and not isinstance(before, (torch.Tensor, type(None))):
         raise TypeError(

@@ -108,7 +108,7 @@ def weight_norm(
     return module
 
 
-def _remove_hook(module: Any, name: str, kind: type, what: str) -> Any:
+def _remove_hook(module: Any, name: str, kind: Any, what: str) -> Any:
     """Take the pre-hook of type `kind` for the parameter `name` off `module`."""
     for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, kind) and hook.name == name:

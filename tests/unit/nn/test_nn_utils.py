@@ -133,7 +133,7 @@ a, b, c = torch.ones(2, 3), torch.ones(3, 3) * 2, torch.ones(1, 3) * 3
     out = pad_packed_sequence(p, total_length=6)
     out = pad_packed_sequence(p, batch_first=True, total_length=5)
     out = pad_packed_sequence(p, total_length=2)
-    out = pad_packed_sequence(PackedSequence(torch.arange(3), T([2, 1])), padding_value=7)
+    out = pad_packed_sequence(PackedSequence(x[:3, 0, 0], T([2, 1])), False, 7)
     out = PackedSequence((torch.ones(3), T([2, 1])))
     out = PackedSequence(torch.ones(3), T([2, 1]), T([1, 0]))
     out = PackedSequence(torch.ones(3), T([2, 1]), None, T([1, 0]))
@@ -647,7 +647,7 @@ def test_pruning_on_top_of_pruning(same, first, second):
     out = R.PruningContainer(3)
     out = R.PruningContainer(i).add_pruning_method(3)
     out = R.PruningContainer(i).add_pruning_method(j)
-    c = R.PruningContainer(i, i); out = len(c), c[0] is i, list(c) == [i, i]
+    c = R.PruningContainer(i); c.add_pruning_method(i); out = len(c), c[0] is i, list(c) == [i, i]
     out = R.L1Unstructured(2).prune(t)
     out = R.L1Unstructured(2).prune(t, default_mask=torch.tensor([[1, 1, 1], [0, 1, 1.0]]))
     out = R.L1Unstructured(2).prune(t, importance_scores=-t)

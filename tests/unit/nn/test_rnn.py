@@ -186,7 +186,7 @@ def test_cells(same, cell, shape):
         f"h = torch.randn({hidden}), torch.randn({hidden})\n"
         f"first = m(x); second = m(x, h if 'LSTM' in {cell!r} else h[0])\n"
         "sum(t.sum() for t in second).backward()\n"
-        "out = m, first, second, x.grad, [(n, p, p.grad) for n, p in m.named_parameters()]"
+        "out = m, first, second, x.grad, [(n, p.grad) for n, p in m.named_parameters()]"
     )
 
 
