@@ -30,7 +30,11 @@ from dispatchtorch._serialization.allowed import (
     safe_globals,
     unsafe_globals,
 )
-from dispatchtorch._serialization.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from dispatchtorch._serialization.legacy import (
+    MAGIC_NUMBER,
+    PROTOCOL_VERSION,
+    SourceChangeWarning,
+)
 from dispatchtorch._serialization.locations import (
     check_available,
     default_restore_location,
@@ -87,10 +91,6 @@ DEFAULT_PROTOCOL = 2
 STORAGE_KEY_SEPARATOR = ","
 _ZIP_START = b"PK\3\4"
 _TRUE = ("1", "y", "yes", "true")
-
-
-class SourceChangeWarning(Warning):
-    """The source of a pickled module's class has changed since it was saved."""
 
 
 def save(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import pickle
 import sys
+import warnings
 from typing import Any
 
 from dispatchtorch._serialization.locations import restorer
+from dispatchtorch._serialization.names import torch_name
 from dispatchtorch._serialization.options import skipping_data
 from dispatchtorch._serialization.reader import (
     StorageSpec,
@@ -29,6 +31,10 @@ __all__ = ["MAGIC_NUMBER", "PROTOCOL_VERSION", "load_legacy", "save_legacy"]
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 TYPE_SIZES = {"short": 2, "int": 4, "long": 4}
+
+
+class SourceChangeWarning(Warning):
+    """The source of a pickled module's class has changed since it was saved."""
 
 
 def save_legacy(obj: object, f: Any, pickle_module: Any, protocol: int) -> None:
@@ -112,13 +118,8 @@ def load_legacy(
 
     def persistent_load(saved_id: Any) -> Any:
         nonlocal left
-        if (
-            isinstance(saved_id, tuple)
-            and saved_id
-            and saved_id[0] in ("module", b"module")
-        ):
-            # Old files have a module's class and its source; the class is what counts.
-            return saved_id[1]
+        if isinstance(saved_id, tuple) and saved_id[:1] in (("module",), (b"module",)):
+            return _module_class(*saved_id[1:])
         spec = StorageSpec(saved_id)
         if spec.key not in specs:
             left -= spec.nbytes
@@ -157,6 +158,29 @@ def load_legacy(
     if specs:
         raise corrupt(f"reading file: it has no data for {len(specs)} storages")
     return result
+
+
+def _module_class(kind: Any, path: Any, source: Any) -> Any:
+    """A module's class, which PyTorch saves with its source; warns if that changed."""
+    if torch_name(kind) is None and source:
+        import inspect
+
+        try:
+            now = inspect.getsource(kind)
+        except (OSError, TypeError):
+            now = None
+        if now != source:
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            warnings.warn(
+                f"Couldn't retrieve source code for container of type {name}. It won't "
+                "be checked for correctness upon loading."
+                if now is None
+                else f"source code of class '{name}' has changed. The checkpoint has "
+                f"that of {path}.",
+                SourceChangeWarning,
+                stacklevel=2,
+            )
+    return kind
 
 
 def _fill(

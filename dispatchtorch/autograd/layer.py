@@ -219,6 +219,8 @@ class _Recorder:
             return True
         argument = self.arguments.get(name)
         if argument is None:
+            if self._property_of(name) is not None:
+                return False
             if name in self.op.schema.return_names:
                 return True
             raise TypeError(
@@ -226,6 +228,20 @@ class _Recorder:
                 "neither an argument nor a result"
             )
         return argument.is_tensor and not argument.is_list
+
+    def _property_of(self, name: str) -> str | None:
+        """What of an argument ``x_sizes`` or ``x_options`` keeps, as an expression."""
+        base, _, kind = name.rpartition("_")
+        argument = self.arguments.get(base)
+        if argument is None or kind not in ("sizes", "options"):
+            return None
+        term = "{}._data.shape" if kind == "sizes" else "({0}.dtype, {0}.device)"
+        if argument.is_list:
+            return f"[{term.format('each')} for each in {base}]"
+        made = term.format(base)
+        if argument.optional or argument.base != "Tensor":
+            return f"({made} if hasattr({base}, '_keys') else ())"
+        return made
 
     def node_class(self) -> type[Node]:
         """The Node class, made once for an operator (and its in-place twin)."""
@@ -408,6 +424,10 @@ class _Recorder:
             constants["stack"] = _format_stack
             body.append("node.forward_stack = stack(); node.special = True")
         for n in self.values:
+            derived = self._property_of(n)
+            if derived is not None:
+                body.append(f"node.k_{n} = {derived}")
+                continue
             keep = f"list({n})" if n in self.arguments and self.arguments[n].is_list \
                 and self.arguments[n].is_tensor else n
             body.append(f"node.k_{n} = {keep}")

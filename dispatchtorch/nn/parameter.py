@@ -127,6 +127,16 @@ _PLACEHOLDER_METHODS = frozenset({
 # fmt: on
 
 
+def _unusable(name: str) -> Any:
+    """A method that refuses; for those that aren't operators, so not overridable."""
+
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
+        method = f"Tensor.{name}"
+        raise ValueError(_UNINITIALIZED_USE.format(method, type(self).__name__))
+
+    return refuse
+
+
 class UninitializedTensorMixin:
     """A tensor without a shape yet: it can be converted and materialized, not used."""
 
@@ -134,6 +144,8 @@ class UninitializedTensorMixin:
 
     # What moves or describes the placeholder; "__get__" and "__set__" are attributes.
     _allowed_methods = _PLACEHOLDER_METHODS
+    numel = _unusable("numel")
+    dim = _unusable("dim")
 
     def materialize(
         self, shape: Any, device: torch.device | None = None, dtype: Any = None

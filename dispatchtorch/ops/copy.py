@@ -94,7 +94,7 @@ derive(
     copy_,
     name_="CopyBackwards",
     self=lambda grad: grad.new_zeros(grad._shape),
-    src=lambda grad, src: grad.to(src.device) if src.device != grad.device else grad,
+    src=lambda grad, src_options: grad.to(src_options[1]),
 )
 
 
@@ -171,7 +171,7 @@ def _to_copy(self, *, dtype, device, non_blocking, memory_format):
 derive(
     _to_copy,
     name_="ToCopyBackward0",
-    self=lambda grad, self: grad.to(self.device, self.dtype),
+    self=lambda grad, self_options: grad.to(self_options[1], self_options[0]),
 )
 
 

@@ -63,7 +63,7 @@ def check_gather(name: str, self: Any, dim: int, index: Any) -> int:
 gather.shape_rule = lambda x, dim, index: (index.shape, x.dtype)
 derive(
     gather,
-    self=lambda grad, self, dim, index: grad.new_zeros(self._shape).scatter_add(
+    self=lambda grad, self_sizes, dim, index: grad.new_zeros(self_sizes).scatter_add(
         dim, index, grad
     ),
 )
@@ -224,7 +224,7 @@ index_.shape_rule = lambda x, indices: (indexed_shape(x, indices), x.dtype)
 index_put.shape_rule = lambda x, indices, values, accumulate: (x.shape, x.dtype)
 derive(
     index_,
-    self=lambda grad, self, indices: grad.new_zeros(self._shape).index_put(
+    self=lambda grad, self_sizes, indices: grad.new_zeros(self_sizes).index_put(
         indices, grad, True
     ),
 )
@@ -269,7 +269,7 @@ def _check_index_select(self: Any, dim: int, index: Any) -> tuple[Any, ...]:
 
 derive(
     index_select,
-    self=lambda grad, self, dim, index: grad.new_zeros(self._shape).index_add(
+    self=lambda grad, self_sizes, dim, index: grad.new_zeros(self_sizes).index_add(
         dim, index, grad
     ),
 )
@@ -399,17 +399,16 @@ def _(tensors, dim):
     return [p if p.dtype is dtype else p.to(dtype) for p in parts], at
 
 
-def _cat_backward(grad, tensors, dim):
+def _cat_backward(grad, tensors_sizes, dim):
     parts = []
     start = 0
-    live = [t for t in tensors if t._shape != (0,)] or tensors
-    at = wrap_dim(dim, live[0].ndim)
-    for t in tensors:
-        if t._shape == (0,):
+    at = wrap_dim(dim, grad.ndim)
+    for shape in tensors_sizes:
+        if shape == (0,) and grad.ndim != 1:
             parts.append(grad.new_zeros((0,)))
             continue
-        parts.append(grad.narrow(at, start, t._shape[at]))
-        start += t._shape[at]
+        parts.append(grad.narrow(at, start, shape[at]))
+        start += shape[at]
     return parts
 
 

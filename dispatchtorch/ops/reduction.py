@@ -98,7 +98,7 @@ def _(self, dtype):
 derive(
     sum_all,
     name_="SumBackward0",
-    self=lambda grad, self: grad.expand(self._shape),
+    self=lambda grad, self_sizes: grad.expand(self_sizes),
 )
 
 sum_dim = primitive(
@@ -128,9 +128,9 @@ def _(x, dims, keepdim, dtype):
 derive(
     sum_dim,
     name_="SumBackward1",
-    self=lambda grad, self, dim, keepdim: unsqueeze_dims(
-        grad, dim, keepdim, self.ndim
-    ).expand(self._shape),
+    self=lambda grad, self_sizes, dim, keepdim: unsqueeze_dims(
+        grad, dim, keepdim, len(self_sizes)
+    ).expand(self_sizes),
 )
 
 
@@ -154,7 +154,8 @@ def mean(self, *, dtype):
 derive(
     mean,
     name_="MeanBackward0",
-    self=lambda grad, self: grad.expand(self._shape) / max(self.numel(), 1),
+    self=lambda grad, self_sizes: grad.expand(self_sizes)
+    / max(numel_of(self_sizes), 1),
 )
 
 
@@ -166,23 +167,22 @@ derive(
 def mean_dim(self, dim, keepdim=False, *, dtype):
     """The mean over some dims."""
     found = _mean_dtype(self, dtype)
-    count = _count(self, dim)
+    count = _count(self._shape, dim)
     total = torch.sum(self, dim, keepdim, dtype=found)
     return total / count if count else total * math.nan
 
 
-def _count(self: Any, dim: Any) -> int:
-    shape = self._shape
+def _count(shape: tuple[int, ...], dim: Any) -> int:
     return numel_of([shape[d] for d in reduction_dims(dim, len(shape))])
 
 
 derive(
     mean_dim,
     name_="MeanBackward1",
-    self=lambda grad, self, dim, keepdim: unsqueeze_dims(
-        grad, dim, keepdim, self.ndim
-    ).expand(self._shape)
-    / max(_count(self, dim), 1),
+    self=lambda grad, self_sizes, dim, keepdim: unsqueeze_dims(
+        grad, dim, keepdim, len(self_sizes)
+    ).expand(self_sizes)
+    / max(_count(self_sizes, dim), 1),
 )
 
 _prod = primitive(
@@ -394,8 +394,8 @@ def _max_min(name: str, pick: str, both: str) -> None:
         along_op,
         name_=f"{name.capitalize()}Backward0",
         outputs_=(0,),
-        self=lambda grad, self, dim, keepdim, indices: value_selecting_backward(
-            grad, self._shape, dim, keepdim, indices
+        self=lambda grad, self_sizes, dim, keepdim, indices: value_selecting_backward(
+            grad, self_sizes, dim, keepdim, indices
         ),
     )
     operator(f"{name}.other(Tensor self, Tensor other) -> Tensor", tags="out")(other)

@@ -140,7 +140,7 @@ def _view_geometry(shape, strides, offset, size) -> Layout:
 
 
 view = _view("view(Tensor(a) self, int[] size) -> Tensor(a)", _view_geometry, "method")
-derive(view, self=lambda grad, self: grad.reshape(self._shape))
+derive(view, self=lambda grad, self_sizes: grad.reshape(self_sizes))
 
 
 @operator("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", variants="method")
@@ -178,7 +178,7 @@ def _unsafe_view(self, size):
 derive(
     _unsafe_view,
     name_="UnsafeViewBackward0",
-    self=lambda grad, self: grad.reshape(self._shape),
+    self=lambda grad, self_sizes: grad.reshape(self_sizes),
 )
 
 
@@ -288,10 +288,10 @@ expand = _view(
 )
 
 
-def _expand_backward(grad, self):
+def _expand_backward(grad, self_sizes):
     from dispatchtorch.autograd.engine import sum_to
 
-    return sum_to(grad, self._shape)
+    return sum_to(grad, self_sizes)
 
 
 derive(expand, self=_expand_backward)
@@ -322,8 +322,8 @@ def _select(shape, strides, offset, dim, index) -> Layout:
 select = _view("select.int(Tensor(a) self, int dim, int index) -> Tensor(a)", _select)
 derive(
     select,
-    self=lambda grad, self, dim, index: torch.select_backward(
-        grad, self._shape, dim, index
+    self=lambda grad, self_sizes, dim, index: torch.select_backward(
+        grad, self_sizes, dim, index
     ),
 )
 
@@ -367,8 +367,8 @@ slice_ = _view(
 )
 derive(
     slice_,
-    self=lambda grad, self, dim, start, end, step: torch.slice_backward(
-        grad, self._shape, dim, start, end, step
+    self=lambda grad, self_sizes, dim, start, end, step: torch.slice_backward(
+        grad, self_sizes, dim, start, end, step
     ),
 )
 
@@ -442,7 +442,7 @@ for _n, _op in enumerate((squeeze, squeeze_dim, squeeze_dims)):
     derive(
         _op,
         name_=f"SqueezeBackward{_n}",
-        self=lambda grad, self: grad.reshape(self._shape),
+        self=lambda grad, self_sizes: grad.reshape(self_sizes),
     )
 
 
@@ -485,8 +485,8 @@ def diagonal_backward(grad_output, input_sizes, offset, dim1, dim2):
 
 derive(
     diagonal,
-    self=lambda grad, self, offset, dim1, dim2: torch.diagonal_backward(
-        grad, self._shape, offset, dim1, dim2
+    self=lambda grad, self_sizes, offset, dim1, dim2: torch.diagonal_backward(
+        grad, self_sizes, offset, dim1, dim2
     ),
 )
 derive(
@@ -524,10 +524,10 @@ unfold = _view(
 )
 
 
-def _unfold_backward(grad, self, dimension, size, step):
-    dim = wrap_dim(dimension, self.ndim)
-    made = grad.new_zeros(self._shape)
-    if self.ndim == 0:
+def _unfold_backward(grad, self_sizes, dimension, size, step):
+    dim = wrap_dim(dimension, len(self_sizes))
+    made = grad.new_zeros(self_sizes)
+    if not self_sizes:
         return grad.sum()
     count = grad._shape[dim]
     for i in range(size):  # windows overlap, but their i-th elements don't
@@ -675,7 +675,7 @@ def unbind(self, dim=0):
     return _mark(tuple([self.select(dim, i) for i in range(self._shape[dim])]))
 
 
-def _unbind_backward(grads, self, dim):
+def _unbind_backward(grads, dim):
     known = next(g for g in grads if g is not None)
     return torch.stack(
         [g if g is not None else torch.zeros_like(known) for g in grads], dim
@@ -710,12 +710,12 @@ def _pieces(self: Any, sizes: Any, dim: int) -> Any:
     return tuple(made)
 
 
-def _split_backward(grads, self, dim, sizes):
-    dim = wrap_dim(dim, self.ndim)
+def _split_backward(grads, self_sizes, dim, sizes):
+    dim = wrap_dim(dim, len(self_sizes))
     known = next(g for g in grads if g is not None)
     parts = []
     for g, n in zip(grads, sizes, strict=True):
-        shape = list(self._shape)
+        shape = list(self_sizes)
         shape[dim] = n
         parts.append(g if g is not None else known.new_zeros(shape))
     return torch.cat(parts, dim)
@@ -723,8 +723,8 @@ def _split_backward(grads, self, dim, sizes):
 
 derive(
     split_with_sizes,
-    self=lambda grads, self, split_sizes, dim: _split_backward(
-        grads, self, dim, as_ints(split_sizes)
+    self=lambda grads, self_sizes, split_sizes, dim: _split_backward(
+        grads, self_sizes, dim, as_ints(split_sizes)
     ),
 )
 
@@ -757,8 +757,9 @@ def _even(size: int, each: int) -> list[int]:
 
 derive(
     split,
-    self=lambda grads, self, split_size, dim: _split_backward(
-        grads, self, dim, _even(self._shape[wrap_dim(dim, self.ndim)], split_size)
+    self=lambda grads, self_sizes, split_size, dim: _split_backward(
+        grads, self_sizes, dim,
+        _even(self_sizes[wrap_dim(dim, len(self_sizes))], split_size),
     ),
 )
 

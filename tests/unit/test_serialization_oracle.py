@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import inspect
 import io
 import os
 import pickle
@@ -676,3 +677,49 @@ def test_a_file_of_the_first_format_with_storage_views_loads():
         first, second = load(lib, data)
         assert first.tolist() == [2.0, 3.0, 4.0]
         assert first.data_ptr() == second.data_ptr()
+
+
+def test_a_module_saved_with_its_source_warns_where_that_changed():
+    class Reference(pickle._Pickler):
+        source = "class Plain: pass"
+
+        def persistent_id(self, obj):
+            return ("module", Plain, "old.py", self.source) if obj is Plain else None
+
+    def file(source):
+        buffer = io.BytesIO()
+        for each in (0x1950A86A20F9469CFC6C, 1001, {}):
+            pickle.dump(each, buffer, 2)
+        pickler = Reference(buffer, 2)
+        pickler.source = source
+        pickler.save_pers = lambda pid: _without_ids(pickler, pid)
+        pickler.dump([Plain])
+        pickle.dump([], buffer, 2)
+        buffer.seek(0)
+        return buffer
+
+    def _without_ids(pickler, pid):
+        pickler.save(pid[0])
+        pickler.save_global(pid[1])
+        pickler.save(pid[2])
+        pickler.save(pid[3])
+        pickler.write(b"(0" + b"" + pickle.TUPLE[:0])
+
+    for lib in (torch, oracle):
+        module = lib.serialization
+        with pytest.warns(module.SourceChangeWarning, match="source code of class"):
+            assert module.load(file("class Plain: pass"), weights_only=False) == [Plain]
+        with pytest.raises(pickle.UnpicklingError, match="of storage is allowed|not an all"):
+            module.load(file("class Plain: pass"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        current = inspect.getsource(Plain)
+        torch.serialization.load(file(current), weights_only=False)
+
+
+def test_whole_modules_of_the_old_format_load():
+    data = save(oracle, oracle.nn.ReLU(), _use_new_zipfile_serialization=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = torch.serialization.load(io.BytesIO(data), weights_only=False)
+    assert type(found) is torch.nn.ReLU

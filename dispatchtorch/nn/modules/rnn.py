@@ -8,7 +8,6 @@ the checks and the batched, unbatched and packed forms. Follows the PyTorch page
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -113,8 +112,10 @@ class RNNBase(Module):
         self.reset_parameters()
 
     def _check_sizes(self, dropout: Any) -> None:
+        from numbers import Number
+
         if (
-            not isinstance(dropout, numbers.Number)
+            not isinstance(dropout, Number)
             or not 0 <= self.dropout <= 1
             or isinstance(dropout, bool)
         ):

@@ -1,0 +1,560 @@
+"""Losses of ``torch.nn.functional``.
+
+``reduction`` is "none", "mean" or "sum". ``size_average`` and ``reduce`` are its
+deprecated predecessors; where one is given, it decides.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from dispatchtorch.ops._common import torch as operators
+from dispatchtorch.lift import broadcast_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dispatchtorch import Tensor
+
+    from .modules.linear_cross_entropy_options import LinearCrossEntropyOptions
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "cross_entropy",
+    "ctc_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "linear_cross_entropy",
+    "margin_ranking_loss",
+    "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+]
+
+_ENUM = {"none": 0, "mean": 1, "sum": 2}
+
+
+def _string(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that the deprecated arguments ask for, if they are used."""
+    if size_average is None and reduce is None:
+        return reduction
+    mean = size_average is None or size_average
+    reduction = ("mean" if mean else "sum") if reduce is None or reduce else "none"
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use "
+        f"reduction='{reduction}' instead.",
+        stacklevel=4,
+    )
+    return reduction
+
+
+def _number(
+    reduction: str, size_average: bool | None = None, reduce: bool | None = None
+) -> int:
+    """The operators' number of a reduction; ValueError for any other word."""
+    if size_average is not None or reduce is not None:
+        reduction = _string(size_average, reduce, reduction)
+    found = _ENUM.get(reduction)
+    if found is not None:
+        return found
+    if reduction == "elementwise_mean":
+        warnings.warn(
+            "reduction='elementwise_mean' is deprecated. Please use reduction='mean' "
+            "instead.",
+            stacklevel=3,
+        )
+        return 1
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def _reduced(losses: Tensor, number: int) -> Tensor:
+    if number == 1:
+        return losses.mean()
+    return losses.sum() if number == 2 else losses
+
+
+def _alike(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in their common shape; a warning where that isn't the shape of both."""
+    if target.size() != input.size():
+        warnings.warn(
+            f"Using a target size ({target.size()}) that is different to the input size "
+            f"({input.size()}). This will likely lead to incorrect results due to "
+            "broadcasting. Please ensure they have the same size.",
+            stacklevel=3,
+        )
+        shape = broadcast_shapes([tuple(input.shape), tuple(target.shape)])
+        return input.expand(shape), target.expand(shape)
+    return input, target
+
+
+def _weigh(losses: Tensor, weight: Tensor, input: Tensor) -> Tensor:
+    if weight.size() != input.size():
+        raise ValueError("Weights and input must have the same size.")
+    return losses * weight
+
+
+# Losses of two tensors of one shape.
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The squared differences; with ``weight``, "mean" divides by its sum."""
+    number = _number(reduction, size_average, reduce)
+    input, target = _alike(input, target)
+    if weight is None:
+        return operators.mse_loss(input, target, number)
+    losses = _weigh(operators.mse_loss(input, target, 0), weight, input)
+    return losses.sum() / weight.sum() if number == 1 else _reduced(losses, number)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The absolute differences; with ``weight``, "mean" divides by its sum."""
+    number = _number(reduction, size_average, reduce)
+    input, target = _alike(input, target)
+    if weight is None:
+        return operators.l1_loss(input, target, number)
+    losses = _weigh(operators.l1_loss(input, target, 0), weight, input)
+    return losses.sum() / weight.sum() if number == 1 else _reduced(losses, number)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """Squares of differences below ``beta``, absolute differences above."""
+    number = _number(reduction, size_average, reduce)
+    input, target = _alike(input, target)
+    if beta == 0.0:
+        return operators.l1_loss(input, target, number)
+    return operators.smooth_l1_loss(input, target, number, beta)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Squares of differences below ``delta``, linear above; ``weight`` multiplies."""
+    number = _number(reduction)
+    input, target = _alike(input, target)
+    if weight is None:
+        return operators.huber_loss(input, target, number, delta)
+    losses = operators.huber_loss(input, target, 0, delta)
+    return _reduced(_weigh(losses, weight, input), number)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``log(1 + exp(-target * input))`` for targets 1 and -1."""
+    return operators.soft_margin_loss(
+        input, target, _number(reduction, size_average, reduce)
+    )
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """The Kullback-Leibler divergence of ``target`` from ``exp(input)``.
+
+    ``reduction`` may also be "batchmean", which divides the sum by the batch size alone.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = _string(size_average, reduce, reduction)
+    elif reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the "
+            "support size.'batchmean' divides only by the batch size, and aligns with "
+            "the KL div math definition.'mean' will be changed to behave the same as "
+            "'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    batchmean = reduction == "batchmean"
+    number = 2 if batchmean else _number(reduction)
+    made = operators.kl_div(input, target, number, log_target=log_target)
+    return made / input.size(0) if batchmean and input.ndim else made
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of counts under Poisson rates (or their logarithms)."""
+    number = _number(reduction, size_average, reduce)
+    return operators.poisson_nll_loss(input, target, log_input, full, eps, number)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of ``target`` under normal distributions.
+
+    ``var`` is of the shape of ``input``, or lacks its last dim, or has size 1 there.
+    """
+    if isinstance(var, float):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = var * operators.ones_like(input)
+    elif operators.any(var < 0):
+        raise ValueError("var has negative entry/entries")
+    if var.size() != input.size():
+        if input.size()[:-1] == var.size():
+            var = var.unsqueeze(-1)
+        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1):
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
+    bounded = var.clone()
+    with _no_grad():
+        bounded.clamp_(min=eps)
+    losses = 0.5 * (bounded.log() + (input - target) ** 2 / bounded)
+    if full:
+        losses = losses + 0.5 * math.log(2 * math.pi)
+    return _reduced(losses, _ENUM[reduction])
+
+
+def _no_grad() -> Any:
+    from dispatchtorch import no_grad
+
+    return no_grad()
+
+
+# Binary cross-entropy.
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-target * log(input) - (1 - target) * log(1 - input)``.
+
+    Raises ValueError where the shapes differ.
+    """
+    number = _number(reduction, size_average, reduce)
+    if target.size() != input.size():
+        raise ValueError(
+            f"Using a target size ({target.size()}) that is different to the input size "
+            f"({input.size()}) is deprecated. Please ensure they have the same size."
+        )
+    if weight is not None:
+        shape = broadcast_shapes([tuple(target.shape), tuple(weight.shape)])
+        weight = weight.expand(shape)
+    return operators.binary_cross_entropy(input, target, weight, number)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """:func:`binary_cross_entropy` of ``sigmoid(input)``, in a stable way."""
+    number = _number(reduction, size_average, reduce)
+    if target.size() != input.size():
+        raise ValueError(
+            f"Target size ({target.size()}) must be the same as input size "
+            f"({input.size()})"
+        )
+    return operators.binary_cross_entropy_with_logits(
+        input, target, weight, pos_weight, number
+    )
+
+
+# Losses over classes.
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Less the log-probabilities (N, C, …) of the classes ``target`` (N, …)."""
+    number = _number(reduction, size_average, reduce)
+    return operators.nll_loss_nd(input, target, weight, number, ignore_index)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The cross-entropy of logits (N, C, …) and classes (N, …) or probabilities."""
+    number = _number(reduction, size_average, reduce)
+    return operators.cross_entropy_loss(
+        input, target, weight, number, ignore_index, label_smoothing
+    )
+
+
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: LinearCrossEntropyOptions | None = None,
+) -> Tensor:
+    """:func:`cross_entropy` of ``linear(input, linear_weight, linear_bias)``.
+
+    ``options`` say how the product may be cut into chunks; it is formed whole here,
+    which gives the same loss.
+    """
+    logits = operators.linear(input, linear_weight, linear_bias)
+    if logits.ndim > 2:
+        logits = logits.movedim(-1, 1)
+    return cross_entropy(
+        logits,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``max(0, margin - input[y] + input[j]) ** p``, averaged over classes j but y."""
+    number = _number(reduction, size_average, reduce)
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
+    return operators.multi_margin_loss(input, target, p, margin, weight, number)
+
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """:func:`multi_margin_loss` of several labels a sample; -1 ends their list."""
+    number = _number(reduction, size_average, reduce)
+    return operators.multilabel_margin_loss(input, target, number)
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The binary cross-entropy of every class, averaged over classes."""
+    number = _number(reduction, size_average, reduce)
+    losses = -(
+        target * operators.log_sigmoid(input)
+        + (1 - target) * operators.log_sigmoid(-input)
+    )
+    if weight is not None:
+        losses = losses * weight
+    class_dim = input.dim() - 1
+    return _reduced(losses.sum(dim=class_dim) / input.size(class_dim), number)
+
+
+# Losses of distances.
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
+    number = _number(reduction, size_average, reduce)
+    return operators.hinge_embedding_loss(input, target, margin, number)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``1 - cosine`` where the target is 1, ``max(0, cosine - margin)`` where -1."""
+    number = _number(reduction, size_average, reduce)
+    return operators.cosine_embedding_loss(input1, input2, target, margin, number)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``max(0, -target * (input1 - input2) + margin)``."""
+    number = _number(reduction, size_average, reduce)
+    if not input1.dim() == input2.dim() == target.dim():
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got "
+            f"sizes: input1: {input1.size()}, input2: {input2.size()}, target: "
+            f"{target.size()} "
+        )
+    return operators.margin_ranking_loss(input1, input2, target, margin, number)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)``, d a p-norm."""
+    number = _number(reduction, size_average, reduce)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    return operators.triplet_margin_loss(
+        anchor, positive, negative, margin, p, eps, swap, number
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """:func:`triplet_margin_loss` with any distance, the Euclidean one by default."""
+    number = _number(reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    dims = (anchor.ndim, positive.ndim, negative.ndim)
+    if not dims[0] == dims[1] == dims[2]:
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same "
+            f"number of dimensions, but got: anchor {dims[0]}D, positive {dims[1]}D, and "
+            f"negative {dims[2]}D inputs"
+        )
+    distance = distance_function or operators.pairwise_distance
+    near = distance(anchor, positive)
+    far = distance(anchor, negative)
+    if swap:
+        far = operators.minimum(far, distance(positive, negative))
+    return _reduced(operators.clamp_min(margin + near - far, 0), number)
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """Connectionist temporal classification (Graves et al., 2006).
+
+    ``log_probs`` is (T, N, C) or (T, C); ``targets`` (N, S), or all of them in one row.
+    "mean" divides each loss by its target's length before averaging.
+    """
+    return operators.ctc_loss(
+        log_probs,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank,
+        _number(reduction),
+        zero_infinity,
+    )
