@@ -187,7 +187,7 @@ def look_up(module: str, name: str) -> Any:
     full = f"{module}.{name}"
     if full in CONTAINERS:
         return CONTAINERS[full]
-    if full in _TORCH_GLOBALS or module == "torch" and name in _DTYPES:
+    if full in _TORCH_GLOBALS or (module == "torch" and name in _DTYPES):
         return find(module, name)
     if module in ("torch", "torch.cuda") and name in LEGACY_STORAGES:
         return find(module, name)

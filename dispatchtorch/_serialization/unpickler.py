@@ -396,7 +396,7 @@ _CODE: dict[int, _Act] = {
 def _shown(value: Any) -> str:
     """``value`` in an error: not what a pickle has built, whose repr can be endless."""
     named = (
-        isinstance(value, (type, FunctionType)) or not value and type(value) in _COPIED
+        isinstance(value, (type, FunctionType)) or (not value and type(value) in _COPIED)
     )
     return repr(value) if named else f"a value of {type(value)}"
 

@@ -12,7 +12,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import Operator, operator
 from dispatchtorch.ops._common import scalar_type_name, torch
-from dispatchtorch.ops.copy import _write
+from dispatchtorch.ops.copy import _write, is_contiguous
 from dispatchtorch.ops.creation import _LIKE, _OPTIONS, as_dtype, finish
 from dispatchtorch.tensor import Tensor, wrap
 
@@ -20,14 +20,25 @@ _G = "Generator? generator=None"
 
 
 def fill(self: Tensor, generator: Any, method: str, *args: Any) -> Tensor:
-    """Writes what an engine's sampler draws for a shape and dtype."""
+    """Writes what an engine's sampler draws, in the order of memory as PyTorch does."""
     from dispatchtorch.random import engine_for
 
     if self._backend.device_type == "meta":
         return self
     engine, on_host = engine_for(self, generator)
-    drawn = getattr(engine, method)(self._shape, self.dtype.host, *args)
-    return _write(self, _tensor(self, drawn, on_host))
+    sample = getattr(engine, method)
+    host = self.dtype.host
+    arguments = (*args, host) if method == "bernoulli_scalar" else (host, *args)
+    if is_contiguous(self):
+        drawn = sample(self._shape, *arguments)
+        return _write(self, _tensor(self, drawn, on_host))
+    shape, strides = self._shape, self.stride()
+    order = sorted(range(len(shape)), key=lambda d: -strides[d])
+    # Scattered memory takes PyTorch's serial path, which differs for normals alone.
+    options = {"contiguous": False} if method == "normal" else {}
+    drawn = sample(tuple(shape[d] for d in order), *arguments, **options)
+    back = sorted(range(len(shape)), key=order.__getitem__)
+    return _write(self, _tensor(self, drawn, on_host).permute(back))
 
 
 def _tensor(like: Tensor, drawn: Any, on_host: bool) -> Tensor:
@@ -203,13 +214,7 @@ def _check_probability(p: float) -> None:
 
 def _bernoulli_(self, p, *, generator):
     _check_probability(p)
-    from dispatchtorch.random import engine_for
-
-    if self._backend.device_type == "meta":
-        return self
-    engine, on_host = engine_for(self, generator)
-    drawn = engine.bernoulli_scalar(self._shape, p, self.dtype.host)
-    return _write(self, _tensor(self, drawn, on_host))
+    return fill(self, generator, "bernoulli_scalar", p)
 
 
 def _bernoulli_tensor_(self, p, *, generator):

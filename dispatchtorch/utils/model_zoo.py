@@ -1,7 +1,9 @@
-"""The former home of :func:`dispatchtorch.hub.load_state_dict_from_url`."""
+"""The former home of ``hub.load_state_dict_from_url``."""
 
 from __future__ import annotations
 
-from dispatchtorch.hub import load_state_dict_from_url as load_url
+import dispatchtorch as torch
 
 __all__ = ["load_url"]
+
+load_url = torch.hub.load_state_dict_from_url

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import dispatchtorch as torch
 
-__all__ = ["as_image", "grid", "host_array", "scalar", "to_uint8"]
+__all__ = ["as_image", "grid", "host_array", "library", "scalar", "to_uint8"]
 
 
 def host_array(x: Any) -> Any:
@@ -14,13 +15,18 @@ def host_array(x: Any) -> Any:
     if isinstance(x, torch.Tensor):
         x = x.float() if x.dtype == torch.bfloat16 else x
         return x.reshape(1).numpy(force=True) if x.dim() == 0 else x.numpy(force=True)
-    if hasattr(x, "__array_namespace__"):
+    if hasattr(x, "__array_interface__"):
         return x.reshape(1) if x.ndim == 0 else x
-    if isinstance(x, (bool, int, float)) or hasattr(x, "dtype"):
+    if isinstance(x, (bool, int, float)):
         return torch.as_tensor(x).reshape(1).numpy()
     raise NotImplementedError(
         f"Got {type(x)}, but numpy array or torch tensor are expected."
     )
+
+
+def library(array: Any) -> Any:
+    """The module of functions that belongs to a host array."""
+    return sys.modules[type(array).__module__]
 
 
 def scalar(x: Any) -> float:
@@ -70,7 +76,7 @@ def grid(images: Any, columns: int = 8) -> Any:
         images, channels = images.repeat(3, axis=3), 3
     columns = min(n, columns)
     rows = -(-n // columns)
-    xp = images.__array_namespace__()
+    xp = library(images)
     sheet = xp.zeros((rows * height, columns * width, channels), dtype=images.dtype)
     for i in range(n):
         y, x = i // columns * height, i % columns * width

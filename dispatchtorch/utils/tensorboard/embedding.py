@@ -9,7 +9,7 @@ from typing import Any
 
 import dispatchtorch as torch
 
-from .arrays import grid, host_array, to_uint8
+from .arrays import grid, host_array, library, to_uint8
 
 __all__ = ["write_embedding"]
 
@@ -28,7 +28,7 @@ def _write_sprite(path: str, images: Any) -> None:
     columns = math.ceil(math.sqrt(len(array)))
     sheet = grid(array.transpose(0, 2, 3, 1), columns)
     side = max(columns * size for size in array.shape[2:])
-    xp = sheet.__array_namespace__()
+    xp = library(sheet)
     square = xp.zeros((side, side, sheet.shape[2]), dtype=sheet.dtype)
     square[: sheet.shape[0], : sheet.shape[1]] = sheet
     Image.fromarray(square).save(path)

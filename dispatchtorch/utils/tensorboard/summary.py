@@ -12,7 +12,7 @@ from typing import Any
 
 import dispatchtorch as torch
 
-from .arrays import as_image, grid, host_array, to_uint8
+from .arrays import as_image, grid, host_array, library, to_uint8
 from .arrays import scalar as _number
 
 __all__ = [
@@ -133,7 +133,7 @@ def histogram(name: str, values: Any, bins: Any, max_bins: int | None = None) ->
     if values.size == 0:
         raise ValueError("The input has no element.")
     values = values.reshape(-1).astype("float64")
-    xp = values.__array_namespace__()
+    xp = library(values)
     counts, edges = xp.histogram(values, bins=bins)
     if max_bins is not None and len(counts) > max_bins:
         step = len(counts) // max_bins
@@ -319,7 +319,7 @@ def pr_curve(
     n = min(num_thresholds, _MAX_THRESHOLDS)
     weights = 1.0 if weights is None else weights
     labels, predictions = host_array(labels), host_array(predictions)
-    xp = predictions.__array_namespace__()
+    xp = library(predictions)
     buckets = xp.floor(predictions * (n - 1)).astype("int32")
     labels = labels.astype("float64")
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import dispatchtorch as torch
 
 from . import summary as make
+from .arrays import library
 
 __all__ = ["FileWriter", "SummaryWriter"]
 
@@ -316,7 +317,7 @@ class SummaryWriter:
         """A figure of Matplotlib, or a list of them; ``close`` closes them."""
         if isinstance(figure, list):
             images = [_render(one, close) for one in figure]
-            stacked = images[0].__array_namespace__().stack(images)
+            stacked = library(images[0]).stack(images)
             self.add_images(tag, stacked, global_step, walltime, dataformats="NHWC")
         else:
             image = _render(figure, close)
