@@ -104,7 +104,7 @@ def _warn_of_hooks(tensor: Any) -> None:
 
 def _get_obj_state(obj: Any) -> Any:
     """The attributes that a tensor has beyond ``Tensor``'s: None, a dict, or a pair of
-    dicts where the subclass has slots. A ``__getstate__`` of its own decides instead."""
+    dicts where the subclass has slots. Its own ``__getstate__`` decides instead."""
     own = type(obj).__getstate__
     if own not in (object.__getstate__, torch.Tensor.__getstate__):
         return own(obj)  # type: ignore[call-arg]

@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import dispatchtorch as torch
 
@@ -284,8 +284,8 @@ def _check_ref(owner: str, repo: str, ref: str) -> None:
                 break
             page += 1
     raise ValueError(
-        f"Cannot find {ref} in https://github.com/{owner}/{repo}. If it's a commit from "
-        "a forked repo, please call hub.load() with forked repo directly."
+        f"Cannot find {ref} in https://github.com/{owner}/{repo}. If it's a commit "
+        "from a forked repo, please call hub.load() with forked repo directly."
     )
 
 
@@ -303,12 +303,12 @@ def _check_trust(owner: str, repo: str, trust: bool | str) -> None:
         if trust == "check" and (name in trusted or owner in _TRUSTED_OWNERS):
             return
         answer = input(
-            f"The repository {name} does not belong to the list of trusted repositories "
-            f"and as such cannot be downloaded. Do you trust this repository and wish "
-            "to add it to the trusted list of repositories (y/N)?"
+            f"The repository {name} does not belong to the list of trusted "
+            "repositories and as such cannot be downloaded. Do you trust this "
+            "repository and wish to add it to the trusted list of repositories (y/N)?"
         ).strip()
         if answer.lower() in ("", "n", "no"):
-            raise Exception("Untrusted repository.")  # noqa: TRY002
+            raise Exception("Untrusted repository.")
         if answer.lower() not in ("y", "yes"):
             raise ValueError(f"Unrecognized response {answer}.")
     if name not in trusted:
@@ -364,7 +364,7 @@ class _Percent:
         sys.stderr.write(f"\r{share}")
         sys.stderr.flush()
 
-    def __enter__(self) -> _Percent:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -438,7 +438,7 @@ def load_state_dict_from_url(
     """The saved object behind ``url``, downloaded unless it is here already.
 
     Args:
-        model_dir: where to keep the file, by default ``checkpoints`` in :func:`get_dir`.
+        model_dir: where to keep it, by default ``checkpoints`` in :func:`get_dir`.
         map_location, weights_only: as for ``load``.
         progress: shows how far the download is.
         check_hash: whether the name is ``name-<hash>.ext`` with the first digits of the

@@ -147,7 +147,7 @@ def load(
         weights_only: restricts the file to tensors, containers and what
             ``add_safe_globals`` has named; the default unless ``pickle_module`` is
             given. Without it, a file can run any code.
-        mmap: maps the file, a path, instead of reading it: data is read when it is used.
+        mmap: maps the file, a path, instead of reading it: data is read when used.
         pickle_load_args: arguments of the ``Unpickler``, such as ``encoding``.
 
     An ``UntypedStorage`` loads as one; PyTorch gives a ``TypedStorage`` of bytes.
@@ -171,9 +171,9 @@ def load(
                     name = f"{f}, " if isinstance(f, (str, os.PathLike)) else ""
                     raise RuntimeError(
                         "mmap can only be used with files saved with "
-                        f"`torch.save({name}_use_new_zipfile_serialization=True), please"
-                        " torch.save your checkpoint with this option in order to use "
-                        "mmap."
+                        f"`torch.save({name}_use_new_zipfile_serialization=True), "
+                        "please torch.save your checkpoint with this option in order "
+                        "to use mmap."
                     )
                 return legacy.load_legacy(
                     file, map_location, pickle_module, pickle_load_args
@@ -213,8 +213,8 @@ def _decide_weights_only(weights_only: bool | None, pickle_module: Any) -> bool:
     elif unforce:
         warnings.warn(
             "Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD detected, since the"
-            "`weights_only` argument was not explicitly passed to `torch.load`, forcing "
-            "weights_only=False.",
+            "`weights_only` argument was not explicitly passed to `torch.load`, "
+            "forcing weights_only=False.",
             UserWarning,
             stacklevel=3,
         )
@@ -238,8 +238,8 @@ def _opened(f: Any) -> Iterator[Any]:
         if not hasattr(f, name):
             raise AttributeError(
                 f"{type(f).__name__!r} object has no attribute {name!r}. You can only "
-                "torch.load from a file that is seekable. Please pre-load the data into "
-                "a buffer like io.BytesIO and try to load from it instead."
+                "torch.load from a file that is seekable. Please pre-load the data "
+                "into a buffer like io.BytesIO and try to load from it instead."
             )
     try:
         f.seek(f.tell())
@@ -298,7 +298,7 @@ def normalize_storage_type(storage_type: Any) -> Any:
 
 
 def storage_to_tensor_type(storage: Any) -> Any:
-    """The tensor class of a storage: ``torch.FloatTensor`` of ``torch.FloatStorage``."""
+    """The tensor class of a storage: ``torch.FloatTensor`` for ``FloatStorage``."""
     name = storage.type()
     module = torch
     for part in name.split(".")[1:-1]:
@@ -341,8 +341,8 @@ def check_module_version_greater_or_equal(
     except Exception as error:
         message = (
             f"'{module.__name__}' module version string is malformed "
-            f"'{getattr(module, '__version__', None)}' and cannot be compared with tuple "
-            f"{req_version_tuple}"
+            f"'{getattr(module, '__version__', None)}' and cannot be compared with "
+            f"tuple {req_version_tuple}"
         )
         if error_if_malformed:
             raise RuntimeError(message) from error

@@ -28,7 +28,7 @@ __all__ = ["TypedStorage", "UntypedStorage"]
 # FloatStorage and its kind, which ``dispatchtorch`` shows as its own.
 globals().update(legacy_storage_classes("dispatchtorch", "cpu"))
 
-# Not public, and yet PyTorch's users (and the tensor here) look for them in this module.
+# Not public, and yet PyTorch's users, and the tensor here, look for them here.
 _private = (
     _LegacyStorage,
     _get_always_warn_typed_storage_removal,

@@ -30,8 +30,8 @@ __all__ = [
 UNSAFE_MESSAGE = (
     "In PyTorch 2.6, we changed the default value of the `weights_only` argument in "
     "`torch.load` from `False` to `True`. Re-running `torch.load` with `weights_only` "
-    "set to `False` will likely succeed, but it can result in arbitrary code execution. "
-    "Do it only if you got the file from a trusted source."
+    "set to `False` will likely succeed, but it can result in arbitrary code "
+    "execution. Do it only if you got the file from a trusted source."
 )
 _DOCS = (
     "\n\nCheck the documentation of torch.load to learn more about types accepted by "
@@ -244,10 +244,10 @@ def explain(error: UnpicklingError) -> UnpicklingError:
     text = str(error)
     if "Unsupported global" in text:
         return UnpicklingError(
-            "Weights only load failed. This file can still be loaded, to do so you have "
-            "two options, \033[1mdo those steps only if you trust the source of the "
-            f"checkpoint\033[0m. \n\t(1) {UNSAFE_MESSAGE}\n\t(2) Alternatively, to load "
-            "with `weights_only=True` please check the recommended steps in the "
+            "Weights only load failed. This file can still be loaded, to do so you "
+            "have two options, \033[1mdo those steps only if you trust the source of "
+            f"the checkpoint\033[0m. \n\t(1) {UNSAFE_MESSAGE}\n\t(2) Alternatively, to "
+            "load with `weights_only=True` please check the recommended steps in the "
             f"following error message.\n\tWeightsUnpickler error: {text}{_DOCS}"
         )
     reason = (

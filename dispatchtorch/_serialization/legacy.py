@@ -1,8 +1,8 @@
 """The checkpoint format of before PyTorch 1.6: pickles, then the storages' bytes.
 
 A file is five pickles (a magic number, the format's version, facts about the writing
-machine, the object, the storages' keys in order) and for each key the number of elements
-(eight bytes, little-endian) and the elements' bytes, little-endian too.
+machine, the object, the storages' keys in order) and for each key the number of
+elements (eight bytes, little-endian) and the elements' bytes, little-endian too.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def load_legacy(
             left -= spec.nbytes
             if left < 0:
                 raise corrupt(
-                    f"reading file: storage {spec.key} of {spec.nbytes} bytes is larger "
-                    "than the file"
+                    f"reading file: storage {spec.key} of {spec.nbytes} bytes is "
+                    "larger than the file"
                 )
             specs[spec.key] = spec
             here[spec.key] = spec.empty()
@@ -220,6 +220,7 @@ def _refuse_tar(f: Any, weights_only: bool) -> None:
         return
     if weights_only:
         raise pickle.UnpicklingError(
-            "Cannot use ``weights_only=True`` with files saved in the legacy .tar format."
+            "Cannot use ``weights_only=True`` with files saved in the legacy .tar "
+            "format."
         )
     raise NotImplementedError("dispatchtorch can't read the .tar format of PyTorch 0.1")

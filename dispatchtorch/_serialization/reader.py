@@ -1,8 +1,8 @@
 """Reading checkpoints: the zip archive, with every size checked before it is believed.
 
 A file may come from anywhere. Whatever it says of itself is held against its true size
-first, so that a few bytes can't ask for gigabytes; names of records are looked up in the
-archive's own directory and never touch a file system.
+first, so that a few bytes can't ask for gigabytes; names of records are looked up in
+the archive's own directory and never touch a file system.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _MAX_VERSION = 10
 _EXPANSION_BYTES, _EXPANSION_FACTOR = 1 << 28, 16
 _MAX_COMPRESSED_PICKLE = 1 << 23
 _HINT = (
-    " If you are seeing this error, there is a high likelihood that your checkpoint file "
-    "is corrupted. This can happen if the checkpoint was not saved properly, was "
+    " If you are seeing this error, there is a high likelihood that your checkpoint "
+    "file is corrupted. This can happen if the checkpoint was not saved properly, was "
     "transferred incorrectly, or the file was modified after saving."
 )
 
@@ -139,8 +139,8 @@ class ArchiveReader:
             raise corrupt("reading zip archive: the records exceed the file")
         if unfolded > max(_EXPANSION_BYTES, _EXPANSION_FACTOR * self.total):
             raise corrupt(
-                f"reading zip archive: {unfolded} bytes of compressed records in a file "
-                f"of {self.total}"
+                f"reading zip archive: {unfolded} bytes of compressed records in a "
+                f"file of {self.total}"
             )
 
     def __contains__(self, name: str) -> bool:
@@ -357,10 +357,10 @@ def _check_kind(archive: ArchiveReader, weights_only: bool) -> None:
         )
     if int(text) > _MAX_VERSION:
         raise RuntimeError(
-            f"Attempted to read a PyTorch file with version {int(text)}, but the maximum "
-            f"supported version for reading is {_MAX_VERSION}. The version of your "
-            "PyTorch installation may be too old, please upgrade PyTorch to latest "
-            "version to mitigate this issue."
+            f"Attempted to read a PyTorch file with version {int(text)}, but the "
+            f"maximum supported version for reading is {_MAX_VERSION}. The version of "
+            "your PyTorch installation may be too old, please upgrade PyTorch to "
+            "latest version to mitigate this issue."
         )
     if "constants.pkl" not in archive:
         return

@@ -156,9 +156,10 @@ class _Machine:
             shown = allowed.readable(module, name)
             raise UnpicklingError(
                 f"Unsupported global: GLOBAL {shown} was not an allowed global by "
-                f"default. Please use `torch.serialization.add_safe_globals([{shown}])` "
-                f"or the `torch.serialization.safe_globals([{shown}])` context manager "
-                "to allowlist this global if you trust this class/function."
+                f"default. Please use "
+                f"`torch.serialization.add_safe_globals([{shown}])` or the "
+                f"`torch.serialization.safe_globals([{shown}])` context manager to "
+                "allowlist this global if you trust this class/function."
             )
         self.stack.append(found)
 
@@ -178,8 +179,8 @@ class _Machine:
         name = self.named.get(id(kind), ("", None))[0]
         if kind is not OrderedDict and name not in allowed.TENSOR_CLASSES:
             raise UnpicklingError(
-                "Can only create new object for nn.Parameter or classes allowlisted via "
-                f"`add_safe_globals` but got {_shown(kind)}"
+                "Can only create new object for nn.Parameter or classes allowlisted "
+                f"via `add_safe_globals` but got {_shown(kind)}"
             )
         self.check_call(kind, args)
         self.stack.append(kind(*args))
@@ -255,8 +256,8 @@ class _Machine:
             value.__dict__.update(state)
         else:
             raise UnpicklingError(
-                "Can only build Tensor, Parameter, OrderedDict or types allowlisted via "
-                f"`add_safe_globals`, but got {kind}"
+                "Can only build Tensor, Parameter, OrderedDict or types allowlisted "
+                f"via `add_safe_globals`, but got {kind}"
             )
 
     def set_items(self, items: list[Any]) -> None:
@@ -394,10 +395,9 @@ _CODE: dict[int, _Act] = {
 
 
 def _shown(value: Any) -> str:
-    """``value`` in an error: not what a pickle has built, whose repr can be endless."""
-    named = (
-        isinstance(value, (type, FunctionType)) or (not value and type(value) in _COPIED)
-    )
+    """``value`` in an error: no repr of what a pickle has built, it can be endless."""
+    empty = type(value) in _COPIED and not value
+    named = empty or isinstance(value, (type, FunctionType))
     return repr(value) if named else f"a value of {type(value)}"
 
 
@@ -441,5 +441,6 @@ def load(
         if machine.user:
             raise  # it may be from the code that the user has allowed
         raise UnpicklingError(
-            f"the pickle is damaged, or not a checkpoint: {type(error).__name__}: {error}"
+            f"the pickle is damaged, or not a checkpoint: {type(error).__name__}: "
+            f"{error}"
         ) from error

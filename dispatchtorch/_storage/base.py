@@ -174,7 +174,7 @@ class StorageBase:
         return TypedStorage._of(converted)
 
     def _convert(self, kind: Any, non_blocking: bool) -> TypedStorage:
-        """The elements as the storage class ``kind``, or the class so named, has them."""
+        """The elements as the storage class ``kind``, or so named, has them."""
         if isinstance(kind, torch.dtype):
             return self._to(kind, non_blocking)
         name = kind if isinstance(kind, str) else getattr(kind, "__name__", "")

@@ -20,7 +20,7 @@ _SUBMODULES = frozenset(
     }
 )
 
-__all__ = [  # noqa: PLE0604, F822
+__all__ = [
     "benchmark",
     "checkpoint",
     "data",

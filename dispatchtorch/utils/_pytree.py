@@ -133,6 +133,8 @@ class TreeSpec:
     )
 
     type: Any
+    _context: Any
+    _children: list[TreeSpec]
     num_nodes: int
     num_leaves: int
     num_children: int

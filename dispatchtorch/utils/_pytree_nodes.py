@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import dispatchtorch as torch
@@ -212,7 +212,9 @@ def _load_namedtuple(dumped: Any) -> Any:
     )
 
 
-def _seq(kind: Any, name: str, flatten: FlattenFn, unflatten: UnflattenFn) -> NodeDef:
+def _seq(
+    kind: Any, name: str | None, flatten: FlattenFn, unflatten: UnflattenFn
+) -> NodeDef:
     return NodeDef(kind, flatten, unflatten, _indexed(flatten), name)
 
 
@@ -263,12 +265,16 @@ def _get_node_type(tree: Any) -> Any:
     kind = type(tree)
     if kind in SUPPORTED_NODES or not isinstance(tree, tuple):
         return kind
+    # Registered when first met: this module may be imported before there are such.
     if kind is torch.Size:
-        # Registered here because this module may be imported before there is one.
-        node = _seq(kind, "torch.Size", _flatten_sequence, lambda v, _: tuple(v))
-        SUPPORTED_NODES[kind] = node
-        return kind
-    return namedtuple if is_namedtuple_class(kind) else kind
+        name: str | None = "torch.Size"
+        unflatten: UnflattenFn = lambda values, _: tuple(values)  # noqa: E731
+    elif kind.__module__ == "torch.return_types":
+        name, unflatten = None, lambda values, _: kind(list(values))
+    else:
+        return namedtuple if is_namedtuple_class(kind) else kind
+    SUPPORTED_NODES[kind] = _seq(kind, name, _flatten_sequence, unflatten)
+    return kind
 
 
 def is_namedtuple_class(cls: Any) -> bool:
@@ -433,10 +439,6 @@ def register_dataclass(
                 f"Unexpected fields in `field_names`: {unexpected}. Please remove "
                 "these fields, or add them to `drop_field_names`.\n"
             )
-        for name in dropped:
-            f = known.get(name)
-            if f and f.default is MISSING and f.default_factory is MISSING:
-                problems += f"The field {name!r} can't be dropped without a default.\n"
         if problems:
             raise ValueError(
                 f"field_names does not include all dataclass fields.\n{problems}"

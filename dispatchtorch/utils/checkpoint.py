@@ -150,7 +150,7 @@ def get_device_states(*args: Any) -> tuple[list[int], list[torch.Tensor]]:
     Only devices of one type that keeps its own generators count: of the first such.
     """
     module = None
-    indices: list[int] = []
+    indices: list[Any] = []
     for device in (t.device for t in _tensors(args)):
         found = _generators_of(device.type)
         module = module if module is not None else found
@@ -286,7 +286,8 @@ class CheckpointFunction(torch.autograd.Function):
                 "none of output has requires_grad=True, this checkpoint() is not "
                 "necessary"
             )
-        torch.autograd.backward(*map(list, zip(*pairs, strict=True)))
+        roots, root_grads = map(list, zip(*pairs, strict=True))
+        torch.autograd.backward(roots, root_grads)
         return None, None, *(getattr(x, "grad", None) for x in detached)
 
 

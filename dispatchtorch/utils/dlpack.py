@@ -10,24 +10,27 @@ import dispatchtorch as torch
 __all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
 
 
-class DLDeviceType(IntEnum):
-    """The numbers by which DLPack tells kinds of devices apart."""
-
-    kDLCPU = 1
-    kDLCUDA = 2
-    kDLCUDAHost = 3
-    kDLOpenCL = 4
-    kDLVulkan = 7
-    kDLMetal = 8
-    kDLVPI = 9
-    kDLROCM = 10
-    kDLROCMHost = 11
-    kDLExtDev = 12
-    kDLCUDAManaged = 13
-    kDLOneAPI = 14
-    kDLWebGPU = 15
-    kDLHexagon = 16
-    kDLMAIA = 17
+# The numbers by which DLPack tells kinds of devices apart.
+_KINDS = {
+    "CPU": 1,
+    "CUDA": 2,
+    "CUDAHost": 3,
+    "OpenCL": 4,
+    "Vulkan": 7,
+    "Metal": 8,
+    "VPI": 9,
+    "ROCM": 10,
+    "ROCMHost": 11,
+    "ExtDev": 12,
+    "CUDAManaged": 13,
+    "OneAPI": 14,
+    "WebGPU": 15,
+    "Hexagon": 16,
+    "MAIA": 17,
+}
+DLDeviceType = IntEnum(  # type: ignore[misc]
+    "DLDeviceType", {f"kDL{name}": number for name, number in _KINDS.items()}
+)
 
 
 def from_dlpack(

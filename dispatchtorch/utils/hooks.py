@@ -177,7 +177,7 @@ def _replaced(grads: tuple[Any, ...], changed: Any, who: str, what: str) -> Any:
 
 @cache
 def _identity() -> Any:
-    """The autograd function; made late, as hooks are needed before there is autograd."""
+    """The autograd function; made late, as hooks are imported before autograd."""
     import dispatchtorch as torch
 
     class BackwardHookFunction(torch.autograd.Function):

@@ -145,10 +145,15 @@ def evil(command):
         "protocol_0": b"cos\nsystem\n(S" + repr(command).encode() + b"\ntR.",
         "inst": b"(S" + repr(command).encode() + b"\nios\nsystem\n.",
         "obj": b"(cos\nsystem\n" + text(command) + b"o.",
-        "stack_global": b"\x80\x04\x8c\x02os\x8c\x06system\x93" + text(command) + b"\x85R.",
+        "stack_global": b"\x80\x04\x8c\x02os\x8c\x06system\x93"
+        + text(command)
+        + b"\x85R.",
         "frame": b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00" + call + b".",
         "newobj": head + name("subprocess", "Popen") + text(command) + b"\x85\x81.",
-        "newobj_ex": b"\x80\x04" + name("subprocess", "Popen") + text(command) + b"\x85}\x92.",
+        "newobj_ex": b"\x80\x04"
+        + name("subprocess", "Popen")
+        + text(command)
+        + b"\x85}\x92.",
         "extension": head + b"\x82\x01.",
         "in_a_list": head + b"](K\x01" + call + b"e.",
         "in_a_dict_value": head + b"}" + text("k") + call + b"s.",
@@ -156,53 +161,127 @@ def evil(command):
         "in_a_tuple": head + call + b"\x85\x85.",
         "popped": head + call + b"0K\x01.",
         "in_a_persistent_id": head + b"(" + call + b"tQ.",
-        "as_storage_class": head + b"(" + text("storage") + name("os", "system") + b"tQ.",
+        "as_storage_class": head
+        + b"("
+        + text("storage")
+        + name("os", "system")
+        + b"tQ.",
         "persistent_id_of_protocol_0": b"P" + command.encode() + b"\n.",
-        "build_setstate": head + od + b")R}" + text("__setstate__") + name("os", "system")
-        + b"sb" + b"}" + text(command) + b"K\x01sb.",
-        "build_class": head + od + b"}" + text("__reduce__") + name("os", "system") + b"sb.",
-        "build_function": head + name("torch._utils", "_rebuild_tensor_v2")
-        + b"}" + text("__code__") + b"Nsb.",
+        "build_setstate": head
+        + od
+        + b")R}"
+        + text("__setstate__")
+        + name("os", "system")
+        + b"sb"
+        + b"}"
+        + text(command)
+        + b"K\x01sb.",
+        "build_class": head
+        + od
+        + b"}"
+        + text("__reduce__")
+        + name("os", "system")
+        + b"sb.",
+        "build_function": head
+        + name("torch._utils", "_rebuild_tensor_v2")
+        + b"}"
+        + text("__code__")
+        + b"Nsb.",
         "getattr": head + get + od + text("__subclasses__") + b"\x86R)R.",
-        "getattr_of_torch": head + get + name("torch._C", "_VariableFunctionsClass")
-        + text("serialization") + b"\x86R.",
-        "dotted_name": head + name("torch._utils", "_rebuild_tensor_v2.__globals__") + b".",
-        "dotted_class": head + name("torch", "Tensor.__init_subclass__.__self__") + b".",
+        "getattr_of_torch": head
+        + get
+        + name("torch._C", "_VariableFunctionsClass")
+        + text("serialization")
+        + b"\x86R.",
+        "dotted_name": head
+        + name("torch._utils", "_rebuild_tensor_v2.__globals__")
+        + b".",
+        "dotted_class": head
+        + name("torch", "Tensor.__init_subclass__.__self__")
+        + b".",
         "module_in_a_module": head + name("torch.serialization", "os") + b".",
         "os_in_a_module": head + name("torch.serialization", "os.system") + b".",
         "pickle_in_a_module": head + name("torch.serialization", "pickle.loads") + b".",
         "hub": head + name("torch.hub", "load") + text(command) + b"\x85R.",
         "load_itself": head + name("torch", "load") + text("/etc/passwd") + b"\x85R.",
-        "load_from_bytes": head + name("torch.storage", "_load_from_bytes")
-        + name("_codecs", "encode") + text("x") + text("latin1") + b"\x86R\x85R.",
-        "from_file": head + name("torch.storage", "UntypedStorage.from_file")
-        + text("/etc/passwd") + b"\x85R.",
-        "codec_import": head + name("_codecs", "encode") + text("a") + text("rot13") + b"\x86R.",
-        "bytearray_codec": head + name("builtins", "bytearray") + text("a") + text("zlib")
+        "load_from_bytes": head
+        + name("torch.storage", "_load_from_bytes")
+        + name("_codecs", "encode")
+        + text("x")
+        + text("latin1")
+        + b"\x86R\x85R.",
+        "from_file": head
+        + name("torch.storage", "UntypedStorage.from_file")
+        + text("/etc/passwd")
+        + b"\x85R.",
+        "codec_import": head
+        + name("_codecs", "encode")
+        + text("a")
+        + text("rot13")
         + b"\x86R.",
-        "partial": head + name("functools", "partial") + name("os", "system") + b"\x85R.",
-        "namedtuple": head + name("collections", "namedtuple") + text("x") + text("y")
+        "bytearray_codec": head
+        + name("builtins", "bytearray")
+        + text("a")
+        + text("zlib")
         + b"\x86R.",
-        "reconstructor": head + name("copyreg", "_reconstructor") + name("os", "_wrap_close")
-        + name("builtins", "object") + b"N\x87R.",
-        "from_type_function": head + name("torch._tensor", "_rebuild_from_type_v2")
-        + b"(" + name("os", "system") + name("torch", "Tensor") + text(command) + b"\x85NtR.",
-        "from_type_container": head + name("torch._tensor", "_rebuild_from_type_v2")
-        + b"(" + name("builtins", "bytearray") + name("torch", "Tensor") + b"J\0\0\0\x7f\x85"
+        "partial": head
+        + name("functools", "partial")
+        + name("os", "system")
+        + b"\x85R.",
+        "namedtuple": head
+        + name("collections", "namedtuple")
+        + text("x")
+        + text("y")
+        + b"\x86R.",
+        "reconstructor": head
+        + name("copyreg", "_reconstructor")
+        + name("os", "_wrap_close")
+        + name("builtins", "object")
+        + b"N\x87R.",
+        "from_type_function": head
+        + name("torch._tensor", "_rebuild_from_type_v2")
+        + b"("
+        + name("os", "system")
+        + name("torch", "Tensor")
+        + text(command)
+        + b"\x85NtR.",
+        "from_type_container": head
+        + name("torch._tensor", "_rebuild_from_type_v2")
+        + b"("
+        + name("builtins", "bytearray")
+        + name("torch", "Tensor")
+        + b"J\0\0\0\x7f\x85"
         + b"NtR.",
-        "from_type_itself": head + name("torch._tensor", "_rebuild_from_type_v2")
-        + b"(" + name("torch._tensor", "_rebuild_from_type_v2") + name("torch", "Tensor")
+        "from_type_itself": head
+        + name("torch._tensor", "_rebuild_from_type_v2")
+        + b"("
+        + name("torch._tensor", "_rebuild_from_type_v2")
+        + name("torch", "Tensor")
         + b"))NtR.",
         "hooks": head + ONE_TENSOR[:-4] + b")R}K\x01" + call + b"stR.",
-        "tensor_state": head + name("torch._tensor", "_rebuild_from_type_v2") + b"("
-        + ONE_TENSOR[:-2] + name("torch", "Tensor") + b")}" + text("data") + call + b"stR.",
+        "tensor_state": head
+        + name("torch._tensor", "_rebuild_from_type_v2")
+        + b"("
+        + ONE_TENSOR[:-2]
+        + name("torch", "Tensor")
+        + b")}"
+        + text("data")
+        + call
+        + b"stR.",
         "call_a_dtype": head + name("torch", "float32") + b")R.",
         "call_a_list": head + b"])R.",
-        "call_a_storage": head + name("torch.storage", "UntypedStorage") + b"K\x05\x85R.",
+        "call_a_storage": head
+        + name("torch.storage", "UntypedStorage")
+        + b"K\x05\x85R.",
         "call_a_loaded_tensor": head + ONE_TENSOR + b")R.",
-        "new_object_of_a_function": head + name("torch._utils", "_rebuild_tensor") + b")\x81.",
-        "blocked_even_if_asked": head + name("posix", "system") + text(command) + b"\x85R.",
-    }  # fmt: skip
+        "new_object_of_a_function": head
+        + name("torch._utils", "_rebuild_tensor")
+        + b")\x81.",
+        "blocked_even_if_asked": head
+        + name("posix", "system")
+        + text(command)
+        + b"\x85R.",
+    }
 
 
 @pytest.mark.parametrize(
@@ -605,17 +684,39 @@ def test_what_is_no_checkpoint_is_refused(data):
 
 _PIECES = [
     *[bytes([i]) for i in range(256)],
-    name("torch", "Tensor"), name("torch", "Size"), name("torch", "float32"),
-    name("torch", "FloatStorage"), name("torch", "device"), name("builtins", "set"),
-    name("collections", "OrderedDict"), name("collections", "Counter"),
-    name("torch._utils", "_rebuild_tensor_v2"), name("torch._utils", "_rebuild_parameter"),
-    name("torch._utils", "_rebuild_sparse_tensor"), name("_codecs", "encode"),
-    name("torch._tensor", "_rebuild_from_type_v2"), name("builtins", "bytearray"),
-    name("torch.nn.parameter", "Parameter"), name("torch.storage", "UntypedStorage"),
-    name("torch.serialization", "_get_layout"), text("cpu"), text("0"), text("storage"),
-    b"K\x01", b"q\x01", b"h\x01", b")R", b"\x85R", b"\x86R", b"tR", b"(", b"t", STORAGE,
-    STORAGE + b"K\x01tQ", ONE_TENSOR,
-]  # fmt: skip
+    name("torch", "Tensor"),
+    name("torch", "Size"),
+    name("torch", "float32"),
+    name("torch", "FloatStorage"),
+    name("torch", "device"),
+    name("builtins", "set"),
+    name("collections", "OrderedDict"),
+    name("collections", "Counter"),
+    name("torch._utils", "_rebuild_tensor_v2"),
+    name("torch._utils", "_rebuild_parameter"),
+    name("torch._utils", "_rebuild_sparse_tensor"),
+    name("_codecs", "encode"),
+    name("torch._tensor", "_rebuild_from_type_v2"),
+    name("builtins", "bytearray"),
+    name("torch.nn.parameter", "Parameter"),
+    name("torch.storage", "UntypedStorage"),
+    name("torch.serialization", "_get_layout"),
+    text("cpu"),
+    text("0"),
+    text("storage"),
+    b"K\x01",
+    b"q\x01",
+    b"h\x01",
+    b")R",
+    b"\x85R",
+    b"\x86R",
+    b"tR",
+    b"(",
+    b"t",
+    STORAGE,
+    STORAGE + b"K\x01tQ",
+    ONE_TENSOR,
+]
 
 
 @settings(max_examples=400, deadline=None)

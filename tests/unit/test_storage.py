@@ -1,4 +1,4 @@
-"""Storages are the memory of tensors: shared, compared, copied, converted as PyTorch's."""
+"""Storages are the memory of tensors: shared, compared, copied and converted."""
 
 from __future__ import annotations
 
@@ -254,8 +254,8 @@ def test_typed_storages_show_elements():
     assert s.type() == "torch.FloatStorage"
     assert s.pickle_storage_type() == "FloatStorage"
     assert repr(s) == (
-        " 2.0\n 2.0\n 2.0\n[torch.storage.TypedStorage(dtype=torch.float32, device=cpu) "
-        "of size 3]"
+        " 2.0\n 2.0\n 2.0\n[torch.storage.TypedStorage(dtype=torch.float32, "
+        "device=cpu) of size 3]"
     )
     other = pickle.loads(pickle.dumps(s))
     assert (other.tolist(), other.dtype) == ([2.0, 2.0, 2.0], torch.float32)

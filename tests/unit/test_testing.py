@@ -102,24 +102,23 @@ def test_python_values(actual, expected):
     assert_same_verdict(lambda lib: (actual, expected))
 
 
-@pytest.mark.parametrize(
-    "kwargs",
-    [
-        {"check_dtype": False},
-        {"equal_nan": True},
-        {"rtol": 0.0, "atol": 0.0},
-        {"rtol": 0.5, "atol": 1},
-        {"rtol": 0.5},
-        {"atol": 0.5},
-        {"msg": "replaced"},
-        {"msg": ""},
-        {"msg": lambda text: f"<{text}>"},
-    ],
-    ids=repr,
-)
-def test_options_with_every_python_value(kwargs):
-    for actual, expected in PYTHON:
-        assert_same_verdict(lambda lib: (actual, expected), **kwargs)  # noqa: B023
+PYTHON_OPTIONS = {
+    "any type": {"check_dtype": False},
+    "nan": {"equal_nan": True},
+    "exact": {"rtol": 0.0, "atol": 0.0},
+    "loose": {"rtol": 0.5, "atol": 1},
+    "rtol alone": {"rtol": 0.5},
+    "atol alone": {"atol": 0.5},
+    "message": {"msg": "replaced"},
+    "empty message": {"msg": ""},
+    "message function": {"msg": lambda text: f"<{text}>"},
+}
+
+
+@pytest.mark.parametrize("name", PYTHON_OPTIONS)
+def test_options_with_every_python_value(name):
+    for pair in PYTHON:
+        assert_same_verdict(lambda lib, pair=pair: pair, **PYTHON_OPTIONS[name])
 
 
 def test_a_boolean_is_no_number():

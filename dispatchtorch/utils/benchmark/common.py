@@ -191,7 +191,8 @@ class Measurement:
                 else "This could indicate system fluctuation."
             )
             lines += [
-                f"WARNING: Interquartile range is {share:.1%} of the median measurement.",
+                f"WARNING: Interquartile range is {share:.1%} of the median "
+                "measurement.",
                 f"         {verdict}",
             ]
         summary = f"{object.__repr__(self)}\n{self.task_spec.summarize()}"
@@ -209,10 +210,8 @@ class Measurement:
 
 def select_unit(t: float) -> tuple[str, float]:
     """The unit to show a time in, and its length in seconds."""
-    for unit, scale in reversed(_UNITS.items()):
-        if t >= scale:
-            break
-    return unit, scale
+    longest_first = reversed(_UNITS.items())
+    return next(((u, s) for u, s in longest_first if t >= s), ("ns", _UNITS["ns"]))
 
 
 def unit_to_english(u: str) -> str:

@@ -83,8 +83,8 @@ class Timer:
             raise NotImplementedError("Timer runs statements in Python, not in C++")
         if global_setup:
             raise ValueError(
-                f"global_setup is C++ only, got `{global_setup}`. Most likely this code "
-                "can simply be moved to `setup`."
+                f"global_setup is C++ only, got `{global_setup}`. Most likely this "
+                "code can simply be moved to `setup`."
             )
         # Statements may name the package without importing it.
         self._globals = {"torch": torch, **(globals or {})}

@@ -139,13 +139,7 @@ class DataLoader(Generic[_T_co]):
             )
 
         if sampler is None:
-            sized: Any = dataset
-            if iterable:
-                sampler = _InfiniteConstantSampler()
-            elif shuffle:
-                sampler = RandomSampler(sized, generator=generator)
-            else:
-                sampler = SequentialSampler(sized)
+            sampler = _default_sampler(dataset, iterable, shuffle, generator)
         if batch_size is not None and batch_sampler is None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
 
@@ -251,6 +245,16 @@ class DataLoader(Generic[_T_co]):
             "potential slowness/freeze if necessary.",
             stacklevel=3,
         )
+
+
+def _default_sampler(
+    dataset: Any, iterable: bool, shuffle: bool | None, generator: Any
+) -> Iterable[Any]:
+    if iterable:
+        return _InfiniteConstantSampler()
+    if shuffle:
+        return RandomSampler(dataset, generator=generator)
+    return SequentialSampler(dataset)
 
 
 def _check_worker_options(

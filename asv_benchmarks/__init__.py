@@ -1,0 +1,1 @@
+"""Benchmarks: ``cases`` says what is timed, asv and ``compare`` time it."""
