@@ -143,14 +143,18 @@ def get_tensor_metadata(tensor: Any) -> dict[str, bool]:
 
 
 def set_tensor_metadata(tensor: Any, metadata: dict[str, bool]) -> Any:
-    """``tensor`` with the lazy flags in ``metadata``; the memory stays shared."""
+    """``tensor`` with the lazy flags in ``metadata``.
+
+    The memory stays shared where this build has lazy conjugation and negation; else
+    the values are computed now.
+    """
     unknown = metadata.keys() - {"conj", "neg"}
     if unknown:
         raise NotImplementedError(f"unknown tensor metadata: {sorted(unknown)}")
     if metadata.get("conj"):
         tensor = tensor.conj()
     if metadata.get("neg"):
-        tensor = torch._neg_view(tensor)
+        tensor = getattr(torch, "_neg_view", torch.neg)(tensor)
     return tensor
 
 

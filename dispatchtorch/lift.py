@@ -555,9 +555,27 @@ class Plain(Lift):
         else:
             call = f"r = fn({', '.join(_native_term(a) for a in arguments)})"
         lines += guarded(backend, call, "failed(error)")
-        lines.append(f"if r is NotImplemented: return declined({listed})")
-        lines.append("return wrap(r)")
+        if _single(op) and backend.array_type is not object:
+            mark = K.INFERENCE if keys & K.INFERENCE_MODE else 0
+            constants.update(
+                array_type=backend.array_type, dtype_of=backend.dtype, new=_new,
+                BASE=backend.key | mark, Tensor=Tensor,
+            )
+            lines += [
+                "if type(r) is not array_type:",
+                f"    if r is NotImplemented: return declined({listed})",
+                "    return wrap(r)",
+                *WRAP.format(keys="BASE | dtype_of(r).bit").strip().splitlines(),
+            ]
+        else:
+            lines.append(f"if r is NotImplemented: return declined({listed})")
+            lines.append("return wrap(r)")
         return closure(op, listed, lines, constants)
+
+
+def _single(op: Operator) -> bool:
+    """Whether an operator returns one tensor."""
+    return len(op.schema.returns) == 1 and op.schema.returns[0].split()[0] == "Tensor"
 
 
 _PLAIN_TYPES = {int, bool, float, tuple, type(None), str, dtypes.dtype}

@@ -385,6 +385,8 @@ def _fit(
                 f"{list(own)} but expected shape compatible with {list(shape)}"
             )
         grad = sum_to(grad, shape)
+    if not (grad._keys ^ keys) & _DTYPE_MASK:
+        return grad
     wanted = dtypes.DTYPES[(keys & dtypes.DTYPE_MASK).bit_length() - 1]
     if grad._keys & dtypes.COMPLEX_MASK and not wanted.is_complex:
         grad = grad.real
@@ -397,12 +399,11 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sums over the dims that broadcasting added or stretched."""
     own = grad._shape
     lead = len(own) - len(shape)
+    if own[lead:] == shape:
+        return grad.sum(list(range(lead)), False)  # type: ignore[no-any-return]
     dims = list(range(lead))
-    dims += [
-        i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1
-    ]
-    if dims:
-        grad = grad.sum(dims, True)
+    dims += [i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1]
+    grad = grad.sum(dims, True)
     return grad.reshape(shape) if lead else grad
 
 

@@ -321,7 +321,7 @@ def _check_zero(
             continue
         if grad.shape != x.shape or grad.device != x.device:
             raise GradcheckError("grad is incorrect size or on another device")
-        if bool((grad != 0).any()):
+        if bool(torch.any(grad != 0)):
             raise GradcheckError(f"{error} {because}".strip())
 
 

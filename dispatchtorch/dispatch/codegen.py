@@ -271,9 +271,18 @@ def compile_packet(packet: Packet, form: str) -> Kernel:
     ]
     name = packet.name
 
+    remembered: dict[tuple[type, ...], Kernel] = {}
+
     def choose(*args: Any, **kwargs: Any) -> Any:
+        if not kwargs:
+            types = tuple([type(each) for each in args])
+            known = remembered.get(types)
+            if known is not None:
+                return known(*args)
         for _, entry, matches in entries:
             if matches(args, kwargs):
+                if not kwargs and _decided_by_types(packet, types):
+                    remembered[types] = entry
                 return entry(*args, **kwargs)
         return _operator.reject_packet(packet, form, args, kwargs)  # type: ignore[attr-defined]
 
@@ -294,6 +303,29 @@ def compile_packet(packet: Packet, form: str) -> Kernel:
             if table.form is entry:
                 table.form = resolve
     return resolve
+
+
+def _decided_by_types(packet: Packet, types: tuple[type, ...]) -> bool:
+    """Whether the types of arguments alone say which overload they fit.
+
+    They don't where a tensor may stand for a number (if it has no dims), or a list for
+    lists of different things.
+    """
+    for i, kind in enumerate(types):
+        bases = {
+            (a.base, a.is_list)
+            for op in packet.overloads
+            for a in op.schema.arguments[i : i + 1]
+        }
+        if hasattr(kind, "_keys"):
+            if any(base not in ("Tensor", "Tensor|Scalar") for base, _ in bases):
+                return False
+        elif kind in (list, tuple):
+            if len({base for base, is_list in bases if is_list}) > 1:
+                return False
+        elif kind not in _SCALAR_KEYS and kind not in (str, type(None), dtypes.dtype):
+            return False
+    return True
 
 
 def _with_fast_path(op: Operator, entry: Kernel, form: str, choose: Kernel) -> Kernel:

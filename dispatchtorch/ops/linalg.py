@@ -73,10 +73,14 @@ def mm(self, mat2):
 
 
 def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
+    x, y = a._shape, b._shape
+    if len(x) == 2 and len(y) == 2 and x[1] == y[0] and not (
+        (a._keys ^ b._keys) & dtypes.DTYPE_MASK
+    ):
+        return a, b
     for t, label in ((a, "self"), (b, "mat2")):
         if t.ndim != 2:
             raise RuntimeError(f"{label} must be a matrix")
-    x, y = a._shape, b._shape
     if x[1] != y[0]:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({x[0]}x{x[1]} and "
@@ -202,17 +206,35 @@ def _batched(self: Any, other: Any) -> Any:
 @operator(
     "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> "
     "Tensor",
-    tags="out",
+    lift=_PLAIN,
     inplace=True,
 )
 def addmm(self, mat1, mat2, *, beta, alpha):
     """``beta * self + alpha * (mat1 @ mat2)``."""
+    addmm.prepare(self, mat1, mat2, beta, alpha)
     product = mat1.mm(mat2)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
         return product
     return product + (self if beta == 1 else self * beta)
+
+
+@addmm.preparation
+def _(self, mat1, mat2, beta, alpha):
+    _check_mm(mat1, mat2)
+    if (self._keys ^ mat1._keys) & dtypes.DTYPE_MASK:
+        raise RuntimeError(
+            "self and mat2 must have the same dtype, but got "
+            f"{scalar_type_name(self.dtype)} and {scalar_type_name(mat2.dtype)}"
+        )
+    shape = (mat1._shape[0], mat2._shape[1])
+    own = self._shape
+    if own != shape and (
+        len(own) > 2 or any(n not in (1, m) for n, m in zip(own[::-1], shape[::-1]))
+    ):
+        self.expand(shape)  # raises what PyTorch does
+    return self, mat1, mat2, beta, alpha
 
 
 def _scaled(t: Any, scale: Any) -> Any:

@@ -89,6 +89,8 @@ def _with_alpha(op: Operator) -> Any:
 def scaled_operand(name: str, self: Any, other: Any, alpha: Any) -> Any:
     """``other * alpha``, with PyTorch's checks of alpha's kind."""
     keys = getattr(self, "_keys", 0) | getattr(other, "_keys", 0)
+    if type(alpha) is float and keys & dtypes.FLOATING_MASK:
+        return other * alpha
     if isinstance(alpha, bool) and not keys & dtypes.bool.bit:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and not keys & dtypes.DIFFERENTIABLE_MASK and not (

@@ -1,4 +1,4 @@
-"""``torch.autograd.functional``: values, structure, graphs and messages as PyTorch's."""
+"""``torch.autograd.functional``: values, structure and messages are PyTorch's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``gradcheck`` and ``gradgradcheck`` find wrong derivatives, and say what PyTorch does."""
+"""``gradcheck`` and ``gradgradcheck`` find wrong derivatives and report them."""
 
 from __future__ import annotations
 

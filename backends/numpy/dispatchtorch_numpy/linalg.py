@@ -22,6 +22,13 @@ def kernels_for(xp: Any) -> Kernels:
             return product(x.astype("float32"), y.astype("float32")).astype(kind)
         return product(x, y)
 
+    def addmm(x: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+        if beta != 1 or alpha != 1 or x.itemsize == 2 or x.dtype.kind not in "fc":
+            return NotImplemented
+        made = product(a, b)
+        return xp.add(made, x, out=made)
+
+    kernels["addmm"] = (addmm, False)
     kernels["bmm"] = (matmul, False)
     kernels["mm"] = (matmul, False)
     return kernels

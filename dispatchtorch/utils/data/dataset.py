@@ -88,7 +88,7 @@ def _fetch_many(dataset: Any, indices: list[Any]) -> list[Any]:
 
 
 class StackDataset(Dataset[Any]):
-    """Zips datasets of one length; samples are tuples, or dicts for keyword arguments."""
+    """Zips datasets of one length: samples are tuples, or dicts for named datasets."""
 
     datasets: tuple[Any, ...] | dict[str, Any]
 
