@@ -150,13 +150,12 @@ def _column(values: list[Any], dtype: Any) -> tuple[list[str], int]:
 
 def _to_host(t: Any) -> list[Any]:
     """The tensor's values as a flat list of Python numbers, in one transfer."""
-    dtype = t.dtype
-    if dtype.is_complex:
-        t = t.to(torch.complex64) if dtype.itemsize < 8 else t
-    elif dtype.is_floating_point and dtype.itemsize < 4:
-        t = t.to(torch.float32)
     if t.device.type != _HOST:
         t = t.cpu()
+    if t.dtype.is_complex:
+        t = t.to(torch.complex64) if t.dtype.itemsize < 8 else t
+    elif t.dtype.is_floating_point and t.dtype.itemsize < 4:
+        t = t.to(torch.float32)
     return t.reshape(-1).tolist()
 
 

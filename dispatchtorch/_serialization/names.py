@@ -32,6 +32,11 @@ _ALIASES = {
 _ALIASES_BACK = {
     theirs: ours for ours, theirs in _ALIASES.items() if ours[0] != "nn.parameter"
 }
+# Modules of ours whose names are elsewhere in PyTorch, by how they begin.
+_MODULES = {
+    "nn.modules.attention": "nn.modules.activation",
+    "optim._lr_": "optim.lr_scheduler",
+}
 # Modules of PyTorch's whose names are elsewhere here; "" is the package itself.
 _MODULES_BACK = {"_tensor": "", "_C": "", "_C._nn": "nn.functional"}
 # Classes of PyTorch's core that stand for other things here.
@@ -87,8 +92,13 @@ def torch_name(obj: Any, name: str | None = None) -> tuple[str, str] | None:
         return None
     if found := _ALIASES.get((inner, name)):
         return _outer(found[0], "torch"), found[1]
-    # What the package itself shows is in the same place in PyTorch, wherever it lives.
-    for place in ("", inner):
+    for start, module in _MODULES.items():
+        if inner.startswith(start):
+            inner = module
+    # What is shown at these places is there in PyTorch too, wherever it lives here.
+    for place in ("nn.functional", "", inner):
+        if place == "nn.functional" and _outer(place, _HOME) not in sys.modules:
+            continue
         try:
             if _lookup(place, name) is obj:
                 return _outer(place, "torch"), name

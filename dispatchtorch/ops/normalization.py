@@ -19,11 +19,15 @@ from dispatchtorch.tensor import bare
 _PLAIN = Plain()
 
 
-def _moments(x: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any]:
-    """The mean along dims, and the inverse of the standard deviation (both kept)."""
+def _mean_and_variance(x: Any, dims: tuple[int, ...]) -> tuple[Any, Any]:
     mean = x.mean(dims, True)
     difference = x - mean
-    variance = (difference * difference).mean(dims, True)
+    return mean, (difference * difference).mean(dims, True)
+
+
+def _moments(x: Any, dims: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    """The mean along dims, and the inverse of the standard deviation (both kept)."""
+    mean, variance = _mean_and_variance(x, dims)
     return mean, torch.rsqrt(variance + eps)
 
 
@@ -171,7 +175,7 @@ def native_layer_norm_backward(
     count = len(as_ints(normalized_shape))
     dims = _trailing(count)
     x, grad = single(input), single(grad_out)
-    if input.requires_grad and torch_grad_enabled():
+    if input.requires_grad and _grad_enabled():
         mean, rstd = _moments(x, dims, eps)
     made = _gradients(
         grad, x, single(mean), single(rstd), single(weight) if weight is not None else
@@ -187,7 +191,7 @@ def _typed(made: Any, *like: Any) -> tuple[Any, ...]:
     )
 
 
-def torch_grad_enabled() -> bool:
+def _grad_enabled() -> bool:
     from dispatchtorch.dispatch.state import grad_enabled
 
     return grad_enabled()
@@ -333,7 +337,7 @@ def native_group_norm_backward(
     """The gradients of input, weight and bias."""
     x = _grouped(single(input), N, C, HxW, group)
     grad = _grouped(single(grad_out), N, C, HxW, group)
-    if input.requires_grad and torch_grad_enabled():
+    if input.requires_grad and _grad_enabled():
         mean, rstd = _moments(x, (2, 3), eps)
     else:
         mean = single(mean).reshape((N, group, 1, 1))
@@ -453,13 +457,12 @@ def native_batch_norm(
     x = single(input)
     kind = _statistics_dtype(input, running_mean if weight is None else weight)
     if training:
-        mean, invstd = _moments(x, _batch_dims(ndim), eps)
-        flat = mean.reshape((-1,)), invstd.reshape((-1,))
-        saved = flat[0].to(kind), flat[1].to(kind)
-        _move(running_mean, flat[0], momentum)
-        if running_var is not None:
-            count = numel_of(x._shape) // max(x._shape[1], 1)
-            variance = 1 / (flat[1] * flat[1]) - eps
+        mean, variance = _mean_and_variance(x, _batch_dims(ndim))
+        invstd = torch.rsqrt(variance + eps)
+        saved = mean.reshape((-1,)).to(kind), invstd.reshape((-1,)).to(kind)
+        if numel_of(x._shape):
+            count = numel_of(x._shape) // x._shape[1]
+            _move(running_mean, mean, momentum)
             _move(running_var, variance * (count / (count - 1 or 1)), momentum)
     else:
         mean = _by_channel(running_mean, ndim)
@@ -478,11 +481,11 @@ def _move(running: Any, new: Any, momentum: float) -> None:
 
     They are saved for the backward pass, which doesn't use them after training.
     """
-    if running is None or not numel_of(new._shape):
+    if running is None:
         return
     target = bare(running)
-    mixed = single(target) * (1 - momentum) + bare(new) * momentum
-    target.copy_(mixed)
+    new = bare(new).reshape(target._shape)
+    target.copy_(single(target) * (1 - momentum) + new * momentum)
 
 
 native_batch_norm.prepare = _batch_checked
@@ -513,7 +516,7 @@ def native_batch_norm_backward(
     x, grad = single(input), single(grad_out)
     scale = _by_channel(weight, ndim)
     if train:
-        if input.requires_grad and torch_grad_enabled():
+        if input.requires_grad and _grad_enabled():
             mean, invstd = _moments(x, dims, eps)
         else:
             mean, invstd = _by_channel(save_mean, ndim), _by_channel(save_invstd, ndim)

@@ -14,6 +14,7 @@ import zipfile
 import pytest
 
 import dispatchtorch as torch
+from dispatchtorch._serialization.names import find, torch_name
 
 oracle = pytest.importorskip("torch")
 
@@ -259,6 +260,27 @@ def test_optimizer_state_resumes_in_the_other_library():
         state = load(reader, save(writer, trained(writer).state_dict()))
         assert describe(state) == expected
         trained(reader).load_state_dict(state)
+
+
+@pytest.mark.parametrize("module", ["nn", "optim", "optim.lr_scheduler", "utils.data"])
+def test_classes_are_named_where_pytorch_has_them(module):
+    from importlib import import_module
+
+    mine, theirs = (
+        import_module(f"{lib.__name__}.{module}") for lib in (torch, oracle)
+    )
+    shared = [
+        name
+        for name in sorted(set(dir(mine)) & set(dir(theirs)))
+        if isinstance(getattr(mine, name), type) and not name.startswith("_")
+    ]
+    assert len(shared) > 5
+    for name in shared:
+        ours, other = getattr(mine, name), getattr(theirs, name)
+        if ours.__module__.startswith("dispatchtorch"):
+            place, qualname = torch_name(ours)
+            assert getattr(import_module(place), qualname) is other
+            assert find(other.__module__, other.__qualname__) is ours
 
 
 def test_functions_of_the_library_keep_their_place():

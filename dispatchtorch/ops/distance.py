@@ -1,0 +1,90 @@
+"""Distances and products of pairs of vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
+from dispatchtorch.lift import broadcast_shapes, result_type
+
+
+@operator(
+    "cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor",
+    variants="function",
+)
+def cosine_similarity(x1, x2, dim, eps):
+    """The cosine of the angle between vectors along a dim."""
+    kind = result_type([x1, x2])
+    if kind.category <= dtypes.INT:
+        raise RuntimeError(
+            "expected common dtype to be floating point, yet common dtype is "
+            f"{scalar_type_name(kind)}"
+        )
+    shape = broadcast_shapes([x1._shape, x2._shape])
+    x1, x2 = (t.to(kind).expand(shape) for t in (x1, x2))
+    wrap_dim(dim, len(shape))
+
+    def unit(x: Any) -> Any:
+        return x / torch.clamp_min(torch.norm(x, 2, dim, True), eps)
+
+    return (unit(x1) * unit(x2)).sum(dim)
+
+
+@operator(
+    "pairwise_distance(Tensor x1, Tensor x2, float p=2.0, "
+    "float eps=9.9999999999999995e-07, bool keepdim=False) -> Tensor",
+    variants="function",
+)
+def pairwise_distance(x1, x2, p, eps, keepdim):
+    """The p-norms of differences along the last dim, after adding ``eps``."""
+    last = max(x1.ndim, x2.ndim) - 1
+    return torch.norm(x1 - x2 + eps, p, last, keepdim)
+
+
+def _check_bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
+    if input1.ndim != input2.ndim:
+        raise RuntimeError(
+            f"bilinear(): input dimensions do not match: got {input1.ndim} and "
+            f"{input2.ndim}"
+        )
+    for i in range(input1.ndim - 1):
+        a, b = input1._shape[i], input2._shape[i]
+        if a != b:
+            raise RuntimeError(
+                f"bilinear(): input batch dimensions do not match at dim {i}: got {a} "
+                f"and {b}"
+            )
+    for name, t, at in (("input1", input1, 1), ("input2", input2, 2)):
+        wanted = weight._shape[wrap_dim(at, weight.ndim)]
+        if t._shape[-1] != wanted:
+            raise RuntimeError(
+                f"bilinear(): {name} size does not match weight size: got "
+                f"{t._shape[-1]} but expected {wanted}"
+            )
+    if bias is not None and bias._shape[0] != weight._shape[0]:
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias._shape[0]} but "
+            f"expected {weight._shape[0]}"
+        )
+
+
+@operator(
+    "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor",
+    variants="function",
+)
+def bilinear(input1, input2, weight, bias):
+    """``input1 @ weight[k] @ input2`` for each output k, and ``bias``."""
+    _check_bilinear(input1, input2, weight, bias)
+    outputs, left, right = weight._shape
+    batch = input1._shape[:-1]
+    rows = input1.reshape((numel_of(batch), left))
+    # (N, left) @ (left, outputs * right), then with the other side along its dim.
+    half = rows.mm(weight.transpose(0, 1).reshape((left, outputs * right)))
+    half = half.reshape((-1, outputs, right)) if numel_of(batch) else half.reshape(
+        (0, outputs, right)
+    )
+    other = input2.reshape((numel_of(batch), right, 1))
+    made = half.bmm(other).reshape((*batch, outputs))
+    return made if bias is None else made + bias
