@@ -154,8 +154,8 @@ class Pointwise(Lift):
 
     ``result``: "same" (the common dtype), "float" (as "same", but integers compute in
     the default dtype), "bool", or "real" (the common dtype's real counterpart).
-    ``forbid``: categories that raise, with PyTorch's message as a format of ``{op}`` and
-    ``{dtype}``.
+    ``forbid``: categories (or dtypes) that raise, with PyTorch's message as a format of
+    ``{op}`` and ``{dtype}``, or the pair (exception class, message).
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Pointwise(Lift):
         result: str = "same",
         *,
         operands: int | None = None,
-        forbid: dict[int, str] | None = None,
+        forbid: dict[Any, Any] | None = None,
         promotes_bool: bool = False,
     ) -> None:
         self.result = result
@@ -173,10 +173,9 @@ class Pointwise(Lift):
 
     def compute_dtype(self, op: Operator, common: dtypes.dtype) -> dtypes.dtype:
         """The dtype that operands of a common dtype are computed in."""
-        if common.category in self.forbid:
-            message = self.forbid[common.category]
-            name = op.name.rstrip("_")
-            raise _forbidden(message, name, common)
+        message = self.forbid.get(common.category) or self.forbid.get(common)
+        if message is not None:
+            raise _forbidden(message, op.name.rstrip("_"), common)
         if self.result == "float" and common.category <= INT:
             return dtypes.get_default_dtype()
         if self.promotes_bool and common.category == BOOL:
@@ -510,10 +509,11 @@ def out_of_memory(error: MemoryError) -> RuntimeError:
     )
 
 
-def _forbidden(message: str, name: str, dtype: dtypes.dtype) -> Exception:
-    text = message.format(op=name, dtype=dtypes.scalar_type_name(dtype))
-    kind = NotImplementedError if "not implemented for" in text else RuntimeError
-    return kind(text)
+def _forbidden(message: Any, name: str, dtype: dtypes.dtype) -> Exception:
+    kind = NotImplementedError if '" not implemented for' in message else RuntimeError
+    if type(message) is tuple:
+        kind, message = message
+    return kind(message.format(op=name, dtype=dtypes.scalar_type_name(dtype)))
 
 
 class Plain(Lift):

@@ -398,6 +398,8 @@ def _fit(
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sums over the dims that broadcasting added or stretched."""
     own = grad._shape
+    if own == shape:
+        return grad  # no dims would mean all dims
     lead = len(own) - len(shape)
     if own[lead:] == shape:
         return grad.sum(list(range(lead)), False)  # type: ignore[no-any-return]

@@ -189,9 +189,12 @@ class UninitializedTensorMixin:
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         if getattr(func, "__name__", "") in cls._allowed_methods:
-            return super().__torch_function__(  # type: ignore[misc]
-                func, types, args, {} if kwargs is None else kwargs
-            )
+            with torch._C.DisableTorchFunctionSubclass():
+                result = func(*args, **(kwargs or {}))
+            # A buffer is replaced by what it is converted to, a parameter never.
+            if isinstance(result, Tensor) and not issubclass(cls, Parameter):
+                return result.as_subclass(cls)
+            return result
         raise ValueError(_UNINITIALIZED_USE.format(func, cls.__name__))
 
 

@@ -6,10 +6,13 @@ import dispatchtorch.device_layer
 import dispatchtorch.autograd.layer
 from dispatchtorch.ops import (
     activation,
+    attention,
     classification_loss,
+    complex,
     conv,
     copy,
     creation,
+    ctc,
     distance,
     dropout,
     embedding,
@@ -18,6 +21,7 @@ from dispatchtorch.ops import (
     loss,
     normalization,
     pointwise,
+    pointwise_more,
     pool,
     random,
     reduction,
@@ -27,10 +31,13 @@ from dispatchtorch.ops import (
 
 __all__ = [
     "activation",
+    "attention",
     "classification_loss",
+    "complex",
     "conv",
     "copy",
     "creation",
+    "ctc",
     "distance",
     "dropout",
     "embedding",
@@ -39,6 +46,7 @@ __all__ = [
     "loss",
     "normalization",
     "pointwise",
+    "pointwise_more",
     "pool",
     "random",
     "reduction",

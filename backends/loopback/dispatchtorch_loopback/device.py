@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from dispatchtorch_loopback.array import LoopbackArray
-from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction
+from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction, special
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
@@ -27,7 +27,7 @@ class _Loopback(Backend):
     def __init__(self) -> None:
         super().__init__()
         primitives = {n for n, op in all_operators().items() if op.is_primitive}
-        for family in (pointwise, reduction, indexing, linalg, nn):
+        for family in (pointwise, reduction, indexing, linalg, nn, special):
             for name, (function, _) in family.kernels_for(np).items():
                 if name in primitives and name not in _OWN:
                     self.add_kernel(name, _behind(function))
@@ -125,4 +125,19 @@ def copy_(target: LoopbackArray, source: LoopbackArray) -> None:
     _lower(target)[...] = values
 
 
-_OWN: dict[str, Callable[..., Any]] = {"as_strided": as_strided, "copy_": copy_}
+def view_dtype(x: LoopbackArray, dtype: dtypes.dtype) -> LoopbackArray:
+    """The same bytes as another dtype, offsets and strides in its elements."""
+    old, new = x.dtype.itemsize, dtype.itemsize
+    memory = x._memory[: x._memory.nbytes // new * new // old].view(dtype.host)
+    if old == new:
+        return LoopbackArray(memory, x.shape, x.strides, x.offset, dtype, x.index)
+    shape = (*x.shape[:-1], x.shape[-1] * old // new)
+    strides = (*(s * old // new for s in x.strides[:-1]), 1)
+    return LoopbackArray(memory, shape, strides, x.offset * old // new, dtype, x.index)
+
+
+_OWN: dict[str, Callable[..., Any]] = {
+    "as_strided": as_strided,
+    "copy_": copy_,
+    "_view_dtype": view_dtype,
+}

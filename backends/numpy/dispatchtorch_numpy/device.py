@@ -9,7 +9,7 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
-from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction
+from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction, special
 
 __all__ = ["NumpyBackend", "XpBackend"]
 
@@ -28,7 +28,7 @@ class XpBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        for family in (pointwise, reduction, indexing, linalg, nn):
+        for family in (pointwise, reduction, indexing, linalg, nn, special):
             for name, (function, out) in family.kernels_for(self.xp).items():
                 self.add_kernel(name, function, out=out)
 

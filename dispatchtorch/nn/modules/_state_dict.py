@@ -179,20 +179,20 @@ class StateDict:
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         """Puts this module's own state, not its submodules', into ``destination``."""
-        for name, value in self._named_state():
+        for name, value in self._named_state().items():
             destination[prefix + name] = value if keep_vars else value.detach()
         if self._overrides("get_extra_state"):
             destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
-    def _named_state(self) -> list[tuple[str, Tensor]]:
+    def _named_state(self) -> dict[str, Tensor]:
         """This module's own parameters and persistent buffers, without Nones."""
-        persistent = (
-            item
-            for item in self._buffers.items()
-            if item[0] not in self._non_persistent_buffers_set
-        )
-        both: list[Any] = [*self._parameters.items(), *persistent]
-        return [(name, value) for name, value in both if value is not None]
+        state: dict[str, Any] = {
+            name: param for name, param in self._parameters.items() if param is not None
+        }
+        for name, buffer in self._buffers.items():
+            if buffer is not None and name not in self._non_persistent_buffers_set:
+                state[name] = buffer
+        return state
 
     # Loading.
 
@@ -285,7 +285,7 @@ class StateDict:
             )
         assign = local_metadata.get("assign_to_params_buffers", False)
         own = self._named_state()
-        for name, param in own:
+        for name, param in own.items():
             key = prefix + name
             if key in state_dict:
                 error = self._load_one(name, param, key, state_dict[key], assign)
@@ -303,11 +303,10 @@ class StateDict:
         elif strict and extra_key in state_dict:
             unexpected_keys.append(extra_key)
         if strict:
-            names = {name for name, _ in own}
             for key in state_dict:
                 if key.startswith(prefix) and key != extra_key:
                     name, dot, _ = key[len(prefix) :].partition(".")
-                    if name not in (self._modules if dot else names):
+                    if name not in (self._modules if dot else own):
                         unexpected_keys.append(key)
 
     def _load_one(
@@ -322,6 +321,8 @@ class StateDict:
                 f"Tensor-like object from checkpoint but received {type(given)}"
             )
         lazy = is_lazy(param)
+        if lazy and is_lazy(given) and not assign:
+            return None  # there is nothing to copy yet
         if not lazy and param.ndim == 0 and given.ndim == 1:
             given = given[0]  # scalars were saved with one dimension long ago
         if not lazy and given.shape != param.shape:

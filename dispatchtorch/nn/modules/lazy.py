@@ -79,6 +79,6 @@ class LazyModuleMixin(_Base):
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
-        for name, value in self._named_state():
+        for name, value in self._named_state().items():
             keep = keep_vars or is_lazy(value)
             destination[prefix + name] = value if keep else value.detach()

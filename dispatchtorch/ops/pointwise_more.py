@@ -1,0 +1,829 @@
+"""The rarer pointwise operators, and the aliases of the whole family.
+
+Each has a body in terms of primitives; most have a kernel of their own on devices whose
+library offers one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive, nondifferentiable
+from dispatchtorch.dispatch.operator import Packet, get_operator, operator, packets
+from dispatchtorch.lift import Plain, Pointwise, broadcast_shapes, result_type
+from dispatchtorch.ops._common import conj, scalar_type_name, torch
+from dispatchtorch.ops.pointwise import (
+    _BOOL,
+    _FLOAT,
+    _SAME,
+    _binary,
+    _not_for,
+    _number_like,
+    _unary,
+    _zeros,
+)
+
+BOOL, INT, FLOAT, COMPLEX = range(4)
+_INEXACT = {FLOAT, COMPLEX}
+
+
+def _float_only(name: str, *also: int) -> Pointwise:
+    """Floating operands alone; ``also`` are categories that are taken besides."""
+    refused = {BOOL, INT, COMPLEX} - set(also)
+    return Pointwise("same", forbid=_not_for(f"{name}_cpu", *refused))
+
+
+def _real(name: str) -> Pointwise:
+    return Pointwise("float", forbid=_not_for(name, COMPLEX))
+
+
+def _refusing(text: str, result: str = "same", *, error: type = RuntimeError) -> Pointwise:
+    return Pointwise(result, forbid={COMPLEX: (error, text)})
+
+
+def _integers(name: str) -> Pointwise:
+    return Pointwise("same", forbid=_not_for(name, BOOL, FLOAT, COMPLEX))
+
+
+# One operand.
+
+frac = _unary("frac", _float_only("frac"), lambda self: self - self.trunc())
+derive(frac, self=lambda grad: grad)
+
+
+def _sinc(self: Any) -> Any:
+    x = self * math.pi
+    safe = torch.where(self == 0, 1, x)
+    return torch.where(self == 0, 1, safe.sin() / safe)
+
+
+def _sinc_backward(grad: Any, self: Any) -> Any:
+    x = self * math.pi
+    square = x * self
+    safe = torch.where(square == 0, 1, square)
+    made = (x.cos() * x - x.sin()) / safe
+    return grad * conj(torch.where(square == 0, 0, made))
+
+
+sinc = _unary("sinc", _FLOAT, _sinc)
+derive(sinc, self=_sinc_backward)
+
+
+@operator(
+    "logit(Tensor self, float? eps=None) -> Tensor",
+    tags="out",
+    inplace=True,
+)
+def logit(self, eps):
+    """log(x / (1 - x)), with ``x`` clamped to [eps, 1 - eps] where ``eps`` is given."""
+    _refuse(self, '"logit_cpu" not implemented for \'{dtype}\'', COMPLEX)
+    x = _as_float(self)
+    if eps is not None:
+        x = x.clamp(eps, 1 - eps)
+    return (x / (1 - x)).log()
+
+
+def _logit_backward(grad: Any, self: Any, eps: Any) -> Any:
+    made = grad / (self * (1 - self))
+    low, fill = (0.0, math.nan) if eps is None else (eps, 0.0)
+    return torch.where((self < low) | (self > 1 - low), fill, made)
+
+
+derive(logit, self=_logit_backward)
+
+
+def _refuse(t: Any, message: str, *categories: int) -> None:
+    if t.dtype.category in categories:
+        text = message.format(dtype=scalar_type_name(t.dtype))
+        raise (NotImplementedError if text[0] == '"' else RuntimeError)(text)
+
+
+def _as_float(t: Any) -> Any:
+    return t if t.dtype.category in _INEXACT else t.to(dtypes.get_default_dtype())
+
+
+signbit = _unary(
+    "signbit",
+    _refusing("signbit is not implemented for complex tensors.", "bool",
+              error=NotImplementedError),
+    lambda self: (self < 0) | (torch.reciprocal(self) < 0)
+    if self.is_floating_point() else self < 0,
+    inplace=False,
+)
+_INFINITY = "{op} does not support complex inputs."
+isposinf = _unary("isposinf", _refusing(_INFINITY, "bool"),
+                  lambda self: self == math.inf, inplace=False)
+isneginf = _unary("isneginf", _refusing(_INFINITY, "bool"),
+                  lambda self: self == -math.inf, inplace=False)
+isreal = operator("isreal(Tensor self) -> Tensor")(
+    lambda self: torch.imag(self) == 0 if self.is_complex()
+    else torch.ones_like(self, dtype=dtypes.bool)
+)
+nondifferentiable(signbit, isposinf, isneginf, isreal)
+
+_DEGREES = "{op} is not supported for complex tensors."
+deg2rad = _unary("deg2rad", _refusing(_DEGREES, "float"), lambda self: self * (math.pi / 180))
+rad2deg = _unary("rad2deg", _refusing(_DEGREES, "float"), lambda self: self * (180 / math.pi))
+derive(deg2rad, name_="Deg2RadBackward0", self=lambda grad: grad * (math.pi / 180))
+derive(rad2deg, name_="Rad2DegBackward0", self=lambda grad: grad * (180 / math.pi))
+
+
+@operator("positive(Tensor(a) self) -> Tensor(a)")
+def positive(self):
+    """The tensor itself; RuntimeError for a bool tensor."""
+    _refuse(self, "The `+` operator, on a bool tensor is not supported.", BOOL)
+    return self
+
+
+@operator(
+    "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) "
+    "-> Tensor",
+    tags="out",
+    inplace=True,
+)
+def nan_to_num(self, nan, posinf, neginf):
+    """NaN and infinities replaced: by 0 and the dtype's extremes where not given."""
+    if self.dtype.category < FLOAT:
+        return self.clone()
+    if self.is_complex():
+        parts = torch.nan_to_num(torch.view_as_real(self), nan, posinf, neginf)
+        return torch.view_as_complex(parts)
+    limits = dtypes.finfo(self.dtype)
+    made = torch.where(self != self, 0.0 if nan is None else nan, self)
+    made = torch.where(self == math.inf, limits.max if posinf is None else posinf, made)
+    return torch.where(self == -math.inf, limits.min if neginf is None else neginf, made)
+
+
+derive(
+    nan_to_num,
+    self=lambda grad, self: grad * torch.isfinite(self),
+)
+
+
+@operator("round.decimals(Tensor self, *, int decimals) -> Tensor", tags="out", inplace=True)
+def round_decimals(self, *, decimals):
+    """Rounded to ``decimals`` places, halves to even; negative: left of the point."""
+    _refuse(self, '"round_vml_cpu" not implemented for \'{dtype}\'', BOOL, COMPLEX)
+    if not self.is_floating_point():
+        if decimals < 0:
+            scale = 10**-decimals
+            return torch.round(self.double() / scale).to(self.dtype) * scale
+        return self.clone()
+    scale = float(10 ** abs(decimals))
+    if decimals < 0:
+        return torch.round(self / scale) * scale
+    return torch.round(self * scale) / scale
+
+
+derive(round_decimals, name_="RoundBackward1", self=_zeros)
+
+
+@operator("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", lift=Plain())
+def frexp(self):
+    """Mantissas in [0.5, 1) and integer exponents: ``self = mantissa * 2**exponent``."""
+    _floats_only(self)
+    size = self.abs()
+    plain = (size != 0) & torch.isfinite(self)
+    safe = torch.where(plain, size, 1)
+    exponent = torch.floor(torch.log2(safe)) + 1
+    mantissa = safe / torch.exp2(exponent)
+    # The logarithm may be off by one unit next to powers of two.
+    exponent = torch.where(mantissa >= 1, exponent + 1, exponent)
+    exponent = torch.where(mantissa < 0.5, exponent - 1, exponent)
+    mantissa = self / torch.exp2(exponent)
+    return (
+        torch.where(plain, mantissa, self),
+        torch.where(plain, exponent, 0).to(dtypes.int32),
+    )
+
+
+def _floats_only(self: Any) -> tuple[Any]:
+    if not self.is_floating_point():
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return (self,)
+
+
+frexp.prepare = _floats_only
+frexp.shape_rule = lambda x: ((x.shape, x.dtype), (x.shape, dtypes.int32))
+derive(
+    frexp,
+    outputs_=(0,),
+    self=lambda grad, exponent: grad / torch.exp2(exponent.to(grad.dtype)),
+)
+
+# Two operands.
+
+
+def _log_sum(a: Any, b: Any, base: float) -> Any:
+    if a.is_complex() or b.is_complex():
+        return (a.exp() + b.exp()).log()
+    big = torch.maximum(a, b)
+    gap = -(a - b).abs()
+    rest = torch.log1p(gap.exp() if base == math.e else torch.exp2(gap))
+    made = big + (rest if base == math.e else rest / math.log(2))
+    return torch.where(a == b, big + math.log(2, base), made)
+
+
+logaddexp = _binary("logaddexp", _float_only("logaddexp", COMPLEX), lambda self, other:
+                    _log_sum(self, other, math.e), other="Tensor", inplace=False)
+derive(
+    logaddexp,
+    self=lambda grad, self, result: grad * conj((self - result).exp()),
+    other=lambda grad, other, result: grad * conj((other - result).exp()),
+)
+logaddexp2 = _binary("logaddexp2", _float_only("logaddexp2"), lambda self, other:
+                     _log_sum(self, other, 2.0), other="Tensor", inplace=False)
+derive(
+    logaddexp2,
+    self=lambda grad, self, result: grad * torch.exp2(self - result),
+    other=lambda grad, other, result: grad * torch.exp2(other - result),
+)
+
+
+def x_log(name: str, log: Any) -> Any:
+    """``self * log(other)`` that is 0 at ``self == 0`` unless ``other`` is NaN."""
+
+    @operator(
+        f"{name}(Tensor|Scalar self, Tensor|Scalar other) -> Tensor",
+        tags="out",
+        inplace=name == "xlogy",
+        variants="function method" if name == "xlogy" else "function",
+    )
+    def function(self, other):  # type: ignore[no-untyped-def]
+        one = self if hasattr(self, "_keys") else other
+        refuse = f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
+        x = self if self is one else _number_like(one, self)
+        y = other if hasattr(other, "_keys") else _number_like(one, other)
+        x, y = _as_float(x), _as_float(y)
+        for each in (x, y):
+            _refuse(each, refuse, COMPLEX)
+        return torch.where(y != y, y, torch.where(x == 0, 0, x * log(y)))
+
+    return function
+
+
+xlogy = x_log("xlogy", lambda y: torch.log(y))
+derive(
+    xlogy,
+    self=lambda grad, self, other: grad * torch.where(
+        (self == 0) & (other <= 0), 0, _log_of(grad, other)
+    ),
+    other=lambda grad, self, other: grad * self / other,
+)
+
+
+def _log_of(grad: Any, other: Any) -> Any:
+    return other.log() if hasattr(other, "_keys") else grad.new_full((), other).log()
+
+
+def _hypot(self: Any, other: Any) -> Any:
+    a, b = self.abs(), other.abs()
+    big, small = torch.maximum(a, b), torch.minimum(a, b)
+    plain = (big != 0) & (big != math.inf)
+    ratio = small / torch.where(plain, big, 1)
+    made = big * (1 + ratio * ratio).sqrt()
+    return torch.where(plain, made, torch.where((a == math.inf) | (b == math.inf),
+                                                math.inf, big))
+
+
+hypot = _binary("hypot", _float_only("hypot"), _hypot, other="Tensor")
+derive(
+    hypot,
+    self=lambda grad, self, result: grad * (self / result),
+    other=lambda grad, other, result: grad * (other / result),
+)
+
+
+def _copysign(self: Any, other: Any) -> Any:
+    size = _as_float(self).abs()
+    other = other if hasattr(other, "_keys") else _number_like(size, other)
+    return torch.where(torch.signbit(other), -size, size)
+
+
+copysign = _binary("copysign", _real("copysign_cpu"), _copysign)
+
+
+def _copysign_backward(grad: Any, self: Any, result: Any) -> Any:
+    return torch.where(self == 0, 0, grad * (result / self))
+
+
+derive(copysign, self=_copysign_backward, other=_zeros)
+
+_heaviside = _refusing("heaviside is not yet implemented for complex tensors.")
+heaviside = operator("heaviside(Tensor self, Tensor values) -> Tensor", lift=_heaviside,
+                     inplace=True, tags="pointwise")(
+    lambda self, values: torch.where(self == 0, values, (self > 0).to(self.dtype))
+)
+nondifferentiable(heaviside)
+
+
+def _gcd(self: Any, other: Any) -> Any:
+    other = other if hasattr(other, "_keys") else _number_like(self, other)
+    a, b = torch.broadcast_tensors(self.abs(), other.abs())
+    while bool((b != 0).any()):
+        rest = a % torch.where(b == 0, 1, b)
+        a, b = torch.where(b == 0, a, b), torch.where(b == 0, 0, rest)
+    return a + torch.zeros_like(b)
+
+
+def _lcm(self: Any, other: Any) -> Any:
+    common = torch.gcd(self, other)
+    part = torch.floor_divide(self, torch.where(common == 0, 1, common))
+    return (part * other).abs()
+
+
+gcd = _binary("gcd", _integers("gcd_cpu"), _gcd, other="Tensor")
+lcm = _binary("lcm", _integers("lcm_cpu"), _lcm, other="Tensor")
+nondifferentiable(gcd, lcm)
+
+_BITS_OF = {8: dtypes.int64, 4: dtypes.int32, 2: dtypes.int16}
+
+
+def _nextafter(self: Any, other: Any) -> Any:
+    """One step in the integers that floats are ordered like."""
+    self, other = torch.broadcast_tensors(self, other)
+    self = self.contiguous()
+    bits = self.view(_BITS_OF[self.dtype.itemsize])
+    tiny = torch.ones((), dtype=bits.dtype, device=self.device).view(self.dtype)
+    step = torch.where((other > self) == (self > 0), 1, -1).to(bits.dtype)
+    moved = (bits + step).view(self.dtype)
+    from_zero = torch.where(other > 0, tiny, -tiny)
+    made = torch.where(self == 0, from_zero, moved)
+    made = torch.where(self == other, other, made)
+    return torch.where((self != self) | (other != other), self + other, made)
+
+
+nextafter = _binary("nextafter", _float_only("nextafter"), _nextafter, other="Tensor")
+nondifferentiable(nextafter)
+
+
+def _extreme(name: str, wins: str, text: str) -> Any:
+    def body(self: Any, other: Any) -> Any:
+        keep = getattr(torch, wins)(self, other) | (other != other)
+        return torch.where(keep, self, other)
+
+    op = _binary(name, _refusing(text), body, other="Tensor", inplace=False)
+    derive(
+        op,
+        self=lambda grad, self, other: torch.where(
+            getattr(torch, wins)(self, other) | (other != other), grad, 0
+        ),
+        other=lambda grad, self, other: torch.where(
+            getattr(torch, wins)(self, other) | (other != other), 0, grad
+        ),
+    )
+    return op
+
+
+fmax = _extreme("fmax", "ge", "{op} not implemented for complex tensors.")
+fmin = _extreme("fmin", "le", "{op} not implemented for complex tensors.")
+
+
+@operator("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", tags="out", inplace=True)
+def ldexp(self, other):
+    """``self * 2**other``."""
+    return torch.mul(self, torch.pow(2.0, other))
+
+
+def _shift_amount(self: Any, other: Any) -> tuple[Any, Any]:
+    if not hasattr(other, "_keys"):
+        other = _number_like(self, other)
+    bits = 8 * self.dtype.itemsize
+    return other, (other < 0) | (other >= bits)
+
+
+def _left_shift(self: Any, other: Any) -> Any:
+    other, outside = _shift_amount(self, other)
+    two = torch.full((), 2, dtype=other.dtype, device=other.device)
+    return torch.where(outside, 0, self * torch.pow(two, torch.where(outside, 0, other)))
+
+
+def _right_shift(self: Any, other: Any) -> Any:
+    other, outside = _shift_amount(self, other)
+    two = torch.full((), 2, dtype=other.dtype, device=other.device)
+    steps = torch.where(outside, 0, other)
+    # In two divisions, because the largest power of two is negative in signed types.
+    half = torch.floor_divide(steps, 2)
+    made = torch.floor_divide(self, torch.pow(two, half))
+    made = torch.floor_divide(made, torch.pow(two, steps - half))
+    return torch.where(outside, torch.where(self < 0, -1, 0).to(made.dtype), made)
+
+
+bitwise_left_shift = _binary("bitwise_left_shift", _integers("lshift_cpu"), _left_shift)
+bitwise_right_shift = _binary("bitwise_right_shift", _integers("rshift_cpu"), _right_shift)
+nondifferentiable(bitwise_left_shift, bitwise_right_shift)
+
+
+@operator("float_power(Tensor|Scalar self, Tensor|Scalar exponent) -> Tensor", tags="out")
+def float_power(self, exponent):
+    """A power computed in float64, or complex128."""
+    wide = dtypes.float64
+    for each in (self, exponent):
+        if each.is_complex() if hasattr(each, "_keys") else isinstance(each, complex):
+            wide = dtypes.complex128
+    parts = [
+        each.to(wide) if hasattr(each, "_keys")
+        else complex(each) if wide is dtypes.complex128 else float(each)
+        for each in (self, exponent)
+    ]
+    return torch.pow(*parts)
+
+
+@operator(
+    "float_power_(Tensor(a!) self, Tensor|Scalar exponent) -> Tensor(a!)",
+    variants="method",
+)
+def float_power_(self, exponent):
+    """:func:`float_power` in place; only of float64 and complex128 tensors."""
+    complex_ = (exponent.is_complex() if hasattr(exponent, "_keys")
+                else isinstance(exponent, complex))
+    wide = dtypes.complex128 if self.is_complex() or complex_ else dtypes.float64
+    if self.dtype is not wide:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {scalar_type_name(self.dtype)} but "
+            f"the operation's result requires dtype {scalar_type_name(wide)}"
+        )
+    return self.pow_(exponent.to(wide) if hasattr(exponent, "_keys") else exponent)
+
+
+# Bounds.
+
+
+class _Clamp(Plain):
+    """The kernel takes native operands of the common dtype, and numbers."""
+
+
+def _clamp_scalars(self: Any, low: Any, high: Any) -> tuple[Any, Any, Any]:
+    if low is None and high is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    _no_complex(self, low, high)
+    common = result_type([v for v in (self, low, high) if v is not None])
+    low, high = (
+        v.item() if hasattr(v, "_keys") else v for v in (low, high)
+    )
+    return self if self.dtype is common else self.to(common), low, high
+
+
+def _no_complex(*values: Any) -> None:
+    for v in values:
+        if isinstance(v, complex) or hasattr(v, "_keys") and v.is_complex():
+            raise NotImplementedError("clamp is not supported for complex types")
+
+
+@operator(
+    "clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor",
+    tags="out",
+    inplace=True,
+)
+def clamp_tensor(self, min, max):  # noqa: A002
+    """Values below ``min`` become it, those above ``max`` become that."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    _no_complex(self, min, max)
+    made = self if min is None else torch.maximum(self, min)
+    return made if max is None else torch.minimum(made, max)
+
+
+def _clamp_tensor_self(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    inside = None if min is None else self >= min
+    if max is not None:
+        below = self <= max
+        inside = below if inside is None else inside & below
+    return torch.where(inside, grad, 0)
+
+
+def _clamp_low(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    lost = self < min if max is None else (self < min) & (min < max)
+    return torch.where(lost, grad, 0)
+
+
+def _clamp_high(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    lost = self > max if min is None else (self > max) | (max < min)
+    return torch.where(lost, grad, 0)
+
+
+derive(
+    clamp_tensor,
+    name_="ClampBackward0",
+    self=_clamp_tensor_self,
+    min=_clamp_low,
+    max=_clamp_high,
+)
+
+
+@operator(
+    "clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor",
+    lift=_Clamp(),
+    inplace=True,
+)
+def clamp(self, min, max):  # noqa: A002
+    """Values below ``min`` become it, those above ``max`` become that."""
+    made, low, high = _clamp_scalars(self, min, max)
+    if low is not None:
+        made = torch.maximum(made, torch.full((), low, dtype=made.dtype, device=made.device))
+    if high is not None:
+        made = torch.minimum(made, torch.full((), high, dtype=made.dtype, device=made.device))
+    return made
+
+
+clamp.prepare = _clamp_scalars
+clamp.shape_rule = lambda x, low, high: (x.shape, x.dtype)
+
+
+def _clamp_backward(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+    return _clamp_tensor_self(grad, self, min, max)
+
+
+derive(clamp, name_="ClampBackward1", self=_clamp_backward)
+
+
+def _one_sided(name: str, side: str) -> None:
+    """clamp_min and clamp_max, with a tensor or a number as the bound."""
+    low = side == "min"
+    pick, wins = ("maximum", "ge") if low else ("minimum", "le")
+
+    def by_tensor(self: Any, bound: Any) -> Any:
+        for each in (self, bound):
+            _refuse(each, f'"{pick}_cpu" not implemented for \'{{dtype}}\'', COMPLEX)
+        return getattr(torch, pick)(self, bound)
+
+    def by_number(self: Any, bound: Any) -> Any:
+        _no_complex(self, bound)
+        return torch.clamp(self, **{side: bound})
+
+    words = name.title().replace("_", "")
+    for overload, kind, body, number in (
+        (".Tensor", "Tensor", by_tensor, 1), ("", "Scalar", by_number, 0),
+    ):
+        text = f"{name}{overload}(Tensor self, {kind} {side}) -> Tensor"
+        op = operator(text, tags="out", inplace=True)(body)
+        formulas = {"self": _keeping(wins, side)}
+        if number:
+            formulas[side] = _losing(wins, side)
+        derive(op, name_=f"{words}Backward{number}", **formulas)
+
+
+def _keeping(wins: str, side: str) -> Any:
+    if side == "min":
+        return lambda grad, self, min: torch.where(getattr(self, wins)(min), grad, 0)
+    return lambda grad, self, max: torch.where(getattr(self, wins)(max), grad, 0)
+
+
+def _losing(wins: str, side: str) -> Any:
+    if side == "min":
+        return lambda grad, self, min: torch.where(self < min, grad, 0)
+    return lambda grad, self, max: torch.where(self > max, grad, 0)
+
+
+_one_sided("clamp_min", "min")
+_one_sided("clamp_max", "max")
+
+# Three operands.
+
+
+def _same_dtype_as(self: Any, **others: Any) -> None:
+    for name, other in others.items():
+        if hasattr(other, "_keys") and other.dtype is not self.dtype:
+            raise RuntimeError(
+                f"expected dtype {_c_name(self.dtype)} for `{name}` but got dtype "
+                f"{_c_name(other.dtype)}"
+            )
+
+
+_C_NAMES = {
+    "float32": "float", "float64": "double", "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16", "int64": "long int", "int32": "int", "int16": "short int",
+    "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
+}  # fmt: skip
+
+
+def _c_name(dtype: dtypes.dtype) -> str:
+    return _C_NAMES.get(dtype.name, dtype.name)
+
+
+def _lerp(self: Any, end: Any, weight: Any) -> Any:
+    """From the nearer end, so that weights 0 and 1 are exact."""
+    gap = end - self
+    if not hasattr(weight, "_keys"):
+        near = abs(weight) < 0.5
+        return self + weight * gap if near else end - gap * (1 - weight)
+    return torch.where(weight.abs() < 0.5, self + weight * gap, end - gap * (1 - weight))
+
+
+@operator("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", tags="out",
+          inplace=True)
+def lerp_tensor(self, end, weight):
+    """``self + weight * (end - self)``."""
+    _same_dtype_as(self, end=end)
+    if weight.ndim or weight.dtype.category > self.dtype.category:
+        _same_dtype_as(self, weight=weight)
+    else:
+        weight = weight.to(self.dtype)
+    _refuse(self, '"lerp_kernel_tensor" not implemented for \'{dtype}\'', BOOL, INT)
+    return _lerp(self, end, weight)
+
+
+derive(
+    lerp_tensor,
+    name_="LerpBackward1",
+    self=lambda grad, weight: grad * conj(1 - weight),
+    end=lambda grad, weight: grad * conj(weight),
+    weight=lambda grad, self, end: grad * conj(end - self),
+)
+
+
+@operator("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", tags="out",
+          inplace=True)
+def lerp(self, end, weight):
+    """``self + weight * (end - self)``."""
+    _same_dtype_as(self, end=end)
+    _refuse(self, '"lerp_kernel_scalar" not implemented for \'{dtype}\'', BOOL, INT)
+    return _lerp(self, end, weight)
+
+
+derive(
+    lerp,
+    self=lambda grad, weight: grad * conj(1 - weight),
+    end=lambda grad, weight: grad * conj(weight),
+)
+
+
+class _Scaled3(Pointwise):
+    def prologue(self, op: Any, constants: dict[str, Any]) -> list[str]:
+        constants["check"] = _check_value
+        return [f"check({op.schema.arguments[0].name}, tensor1, tensor2, value)"]
+
+
+def _check_value(self: Any, tensor1: Any, tensor2: Any, value: Any) -> None:
+    """Scalars must not be of a higher kind than the tensors."""
+    kinds = max(t.dtype.category for t in (self, tensor1, tensor2))
+    if isinstance(value, complex) and kinds < COMPLEX:
+        raise RuntimeError(
+            "value cannot be converted to type "
+            f"{_c_name(result_type([self, tensor1, tensor2]))} without overflow"
+        )
+    if isinstance(value, float) and kinds < FLOAT and not value.is_integer():
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point "
+            "number."
+        )
+
+
+addcmul = operator(
+    "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor",
+    lift=_Scaled3("same", forbid=_not_for("addcmul_cpu_out", BOOL)),
+    inplace=True,
+    tags="pointwise",
+)(lambda self, tensor1, tensor2, value: self + value * tensor1 * tensor2)
+derive(
+    addcmul,
+    self=lambda grad: grad,
+    tensor1=lambda grad, tensor2, value: grad * conj(tensor2 * value),
+    tensor2=lambda grad, tensor1, value: grad * conj(tensor1 * value),
+)
+_INTEGER_ADDCDIV = (
+    "Integer division with addcdiv is no longer supported, and in a future  release "
+    "addcdiv will perform a true division of tensor1 and tensor2. The historic addcdiv "
+    "behavior can be implemented as (input + value * torch.trunc(tensor1 / "
+    "tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / "
+    "tensor2) for float inputs. The future addcdiv behavior is just the latter "
+    "implementation: (input + value * tensor1 / tensor2), for all dtypes."
+)
+addcdiv = operator(
+    "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor",
+    lift=_Scaled3("same", forbid=dict.fromkeys((BOOL, INT), _INTEGER_ADDCDIV)),
+    inplace=True,
+    tags="pointwise",
+)(lambda self, tensor1, tensor2, value: self + value * tensor1 / tensor2)
+derive(
+    addcdiv,
+    self=lambda grad: grad,
+    tensor1=lambda grad, tensor2, value: grad * conj(value / tensor2),
+    tensor2=lambda grad, tensor1, tensor2, value: -grad * conj(
+        value * tensor1 / (tensor2 * tensor2)
+    ),
+)
+
+# Comparing whole tensors.
+
+
+@operator(
+    "isclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, "
+    "bool equal_nan=False) -> Tensor"
+)
+def isclose(self, other, rtol, atol, equal_nan):
+    """Where ``|self - other| <= atol + rtol * |other|``, elementwise."""
+    if self.dtype is not other.dtype:
+        raise RuntimeError(
+            f"{scalar_type_name(self.dtype)} did not match {scalar_type_name(other.dtype)}"
+        )
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(
+                f"{name} must be greater than or equal to zero, but got {value:g}"
+            )
+    close = self == other
+    exact = self.dtype.category < FLOAT
+    if equal_nan and not exact:
+        close = close | (self != self) & (other != other)
+    if rtol == 0 and atol == 0:
+        return close
+    if exact:
+        if self.dtype is dtypes.bool:
+            self, other = self.to(dtypes.int64), other.to(dtypes.int64)
+        self, other = self.to(dtypes.float64), other.to(dtypes.float64)
+    allowed = atol + (rtol * other).abs()
+    gap = (self - other).abs()
+    return close | torch.isfinite(gap) & (gap <= allowed)
+
+
+nondifferentiable(isclose)
+
+
+@operator(
+    "allclose(Tensor self, Tensor other, float rtol=1e-05, float atol=1e-08, "
+    "bool equal_nan=False) -> bool"
+)
+def allclose(self, other, rtol, atol, equal_nan):
+    """Whether :func:`isclose` holds everywhere."""
+    return bool(torch.isclose(self, other, rtol, atol, equal_nan).all().item())
+
+
+@operator("equal(Tensor self, Tensor other) -> bool")
+def equal(self, other):
+    """Whether both have the same size and elements."""
+    if self._shape != other._shape:
+        return False
+    if self.dtype is not other.dtype:
+        return bool(torch.eq(self, other).all().item())
+    return bool((self == other).all().item())
+
+
+@operator("is_nonzero(Tensor self) -> bool")
+def is_nonzero(self):
+    """Whether a tensor of one element isn't zero."""
+    return bool(self)
+
+
+@operator("is_same_size(Tensor self, Tensor other) -> bool", variants="function")
+def is_same_size(self, other):
+    """Whether both have the same shape."""
+    return bool(self._shape == other._shape)
+
+
+@operator("result_type(Tensor|Scalar self, Tensor|Scalar other) -> ScalarType",
+          variants="function")
+def result_type_(self, other):
+    """The dtype that arithmetic of the two gives."""
+    return result_type([self, other])
+
+
+@operator("can_cast(ScalarType from, ScalarType to) -> bool", variants="function",
+          tags="factory")
+def can_cast(from_, to):
+    """Whether the casting rules let ``from`` be written to ``to``."""
+    return dtypes.can_cast(from_, to)
+
+
+@operator("promote_types(ScalarType type1, ScalarType type2) -> ScalarType",
+          variants="function", tags="factory")
+def promote_types(type1, type2):
+    """The smallest dtype of at least both kinds and sizes."""
+    return dtypes.promote_types(type1, type2)
+
+
+# Names for the same operators.
+
+_ALIASES = """
+    true_divide:div divide:div multiply:mul subtract:sub negative:neg absolute:abs
+    arcsin:asin arccos:acos arctan:atan arcsinh:asinh arccosh:acosh arctanh:atanh
+    arctan2:atan2 fix:trunc clip:clamp greater:gt greater_equal:ge less:lt less_equal:le
+    not_equal:ne __lshift__:bitwise_left_shift __rshift__:bitwise_right_shift
+    special_expit:sigmoid special_exp2:exp2 special_expm1:expm1 special_log1p:log1p
+    special_erf:erf special_round:round special_sinc:sinc special_logit:logit
+    special_xlogy:xlogy
+"""
+
+
+def alias(name: str, target: str, variants: str | None = None) -> None:
+    """Makes ``name`` (and ``name_``) another public name of an operator's overloads."""
+    for mark in ("", "_"):
+        found = packets.get(target + mark)
+        if found is None:
+            continue
+        made = packets[name + mark] = Packet(name + mark)
+        made.overloads = found.overloads
+        made.variants = found.variants if variants is None else set(variants.split())
+
+
+for _pair in _ALIASES.split():
+    _name, _target = _pair.split(":")
+    if _name.startswith("special_"):
+        packets_name = packets[_name] = Packet(_name)
+        packets_name.overloads = packets[_target].overloads
+        packets_name.variants = {"function"}
+    else:
+        alias(_name, _target)
