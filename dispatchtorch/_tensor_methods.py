@@ -517,9 +517,10 @@ def _set_data(self: Tensor, value: Tensor) -> None:
         raise TypeError(
             f"Variable data has to be a tensor, but got {value.__class__.__name__}"
         )
-    own = AUTOGRAD | K.FUNCTION
     self._data = value._data
-    self._keys = value._keys & ~(own | K.VIEW) | self._keys & own
+    self._keys = value._keys & ~(AUTOGRAD | K.FUNCTION | K.VIEW) | self._keys & AUTOGRAD
+    if overrides_functions(self.__class__):
+        self._keys |= K.FUNCTION
     meta = self._meta
     if meta is not None:
         meta.accumulate = None
@@ -735,23 +736,39 @@ def make_subclass(cls: Any, t: Tensor, require_grad: bool | None = None) -> Any:
     made._base, made._meta = t._base, None
     if t._base is not None:
         made._stamp = t._stamp
-    function = cls.__torch_function__
-    if getattr(function, "__func__", function) is not disabled:
-        made._keys |= K.FUNCTION if cls is not Tensor else 0
+    if overrides_functions(cls):
+        made._keys |= K.FUNCTION
     if require_grad is not None:
         made._edge = None
         made._keys = made._keys & ~AUTOGRAD | (AUTOGRAD if require_grad else 0)
     return made
 
 
-def disabled(*args: Any, **kwargs: Any) -> Any:
+def overrides_functions(cls: Any) -> bool:
+    """Whether calls with instances of a class go through ``__torch_function__``."""
+    if cls is Tensor:
+        return False
+    function = cls.__torch_function__
+    return getattr(function, "__func__", function) is not disabled
+
+
+def disabled(
+    func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+) -> Any:
     """``torch._C._disabled_torch_function_impl``: results are plain tensors."""
-    return NotImplemented
+    from dispatchtorch.dispatch import state
+
+    with state.exclude(K.FUNCTION):
+        return func(*args, **(kwargs or {}))
 
 
 def _make_subclass(cls: Any, data: Tensor, require_grad: bool = False,
                    dispatch_strides: bool = False, dispatch_device: bool = False,
                    device_for_backend_keys: Any = None) -> Any:
+    if require_grad and not data._keys & dtypes.DIFFERENTIABLE_MASK:
+        raise RuntimeError(
+            "Only Tensors of floating point and complex dtype can require gradients"
+        )
     made = make_subclass(cls, alias(data), require_grad)
     made._base = None
     if data._keys & K.INFERENCE:

@@ -59,9 +59,7 @@ class MetaBackend(Backend):
 
     def to_host(self, array: MetaArray) -> np.ndarray[Any, Any]:
         raise NotImplementedError(
-            "Cannot copy out of meta tensor; no data! Please use "
-            "torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving "
-            "module from meta to a different device."
+            "Cannot copy out of meta tensor; no data!"
         )
 
     def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> MetaArray:

@@ -165,6 +165,10 @@ class Tensor(metaclass=_TensorMeta):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and not self._keys & dtypes.DIFFERENTIABLE_MASK:
+            raise RuntimeError(
+                "only Tensors of floating point and complex dtype can require gradients"
+            )
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -182,7 +186,7 @@ class Tensor(metaclass=_TensorMeta):
             return self
         if not self._keys & dtypes.DIFFERENTIABLE_MASK:
             raise RuntimeError(
-                "only Tensors of floating point and complex dtype can require gradients"
+                "only Tensors of floating point dtype can require gradients"
             )
         if self.is_inference() and not state.inference_enabled():
             raise RuntimeError(
@@ -279,4 +283,6 @@ def bare(t: Tensor) -> Tensor:
     return new_tensor(t._data, t._keys & ~(AUTOGRAD | VIEW | FUNCTION))
 
 
+# PyTorch's name, which reprs of the class and pickles of subclasses show.
+Tensor.__module__ = "torch"
 state.Tensor = Tensor  # type: ignore[attr-defined]

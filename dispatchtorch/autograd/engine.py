@@ -126,6 +126,7 @@ class _Run:
             if (
                 arrived[0] is None
                 and (len(arrived) == 1 or all(g is None for g in arrived))
+                and not node.takes_undefined
                 or needed is not None
                 and not self._leads_on(node, needed)
             ):

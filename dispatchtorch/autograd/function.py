@@ -66,6 +66,7 @@ class _BackwardNode(Node, FunctionCtx):
     """The node of one application, which is also its ctx."""
 
     __slots__ = ()
+    takes_undefined = True
     _function: Any = None
     _saved: tuple[Any, ...] = ()
 

@@ -59,6 +59,8 @@ class Node:
     retained: dict[int, weakref.ref[Tensor]] | None = None
     forward_stack: str | None = None
     outputs = 1
+    #: Whether the node runs even if no gradient has arrived at it (users' functions do).
+    takes_undefined = False
 
     def apply(self, grads: list[Tensor | None]) -> Any:
         """The gradients of the inputs, from those of the results."""

@@ -16,6 +16,7 @@ from dispatchtorch.ops import (
     distance,
     dropout,
     embedding,
+    foreach,
     indexing,
     linalg,
     loss,
@@ -26,6 +27,7 @@ from dispatchtorch.ops import (
     random,
     reduction,
     softmax,
+    special,
     view,
 )
 
@@ -41,6 +43,7 @@ __all__ = [
     "distance",
     "dropout",
     "embedding",
+    "foreach",
     "indexing",
     "linalg",
     "loss",
@@ -51,5 +54,6 @@ __all__ = [
     "random",
     "reduction",
     "softmax",
+    "special",
     "view",
 ]

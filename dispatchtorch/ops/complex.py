@@ -13,9 +13,9 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.errors import UnsupportedOperator
-from dispatchtorch.lift import Pointwise, View, result_keys
+from dispatchtorch.lift import Pointwise, View, broadcast_shapes, result_keys
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
-from dispatchtorch.tensor import new_tensor
+from dispatchtorch.tensor import Tensor, new_tensor
 
 _REALS = {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}
 _COMPLEX = {real: wide for wide, real in _REALS.items()}
@@ -156,6 +156,20 @@ def imag(self):
     return torch.select(torch.view_as_real(self), -1, 1)
 
 
+def _part(name: str) -> property:
+    """``Tensor.real`` and ``Tensor.imag``, which can be assigned to."""
+    return property(
+        lambda self: getattr(torch, name)(self),
+        lambda self, value: getattr(torch, name)(self).copy_(
+            value if hasattr(value, "_keys") else torch.scalar_tensor(value)
+        ),
+        doc=f"The {name} part of the tensor, as a view.",
+    )
+
+
+Tensor.real = _part("real")  # type: ignore[attr-defined]
+Tensor.imag = _part("imag")  # type: ignore[attr-defined]
+
 conj_physical = operator(
     "conj_physical(Tensor self) -> Tensor", lift=Pointwise("same"), inplace=True,
     tags="pointwise",
@@ -215,8 +229,9 @@ def _pair(name: str, first: Any, second: Any) -> None:
 def complex_(real, imag):
     """Complex numbers of real and imaginary parts."""
     _pair("complex", real, imag)
-    parts = torch.broadcast_tensors(real, imag)
-    return torch.view_as_complex(torch.stack(list(parts), -1))
+    shape = broadcast_shapes([real._shape, imag._shape])
+    parts = [each.expand(shape) for each in (real, imag)]
+    return torch.view_as_complex(torch.stack(parts, -1))
 
 
 derive(

@@ -154,7 +154,7 @@ derive(
 neg = _unary("neg", Pointwise("same", forbid=_NO_BOOL_NEG))
 derive(neg, self=lambda grad: -grad)
 
-reciprocal = _unary("reciprocal", _FLOAT, lambda self: 1 / self)
+reciprocal = _unary("reciprocal", _FLOAT, lambda self: torch.div(torch.ones_like(self), self))
 derive(reciprocal, self=lambda grad, result: -grad * conj(result * result))
 
 maximum = _binary("maximum", other="Tensor", inplace=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
-from dispatchtorch.dispatch.operator import Packet, get_operator, operator, packets
+from dispatchtorch.dispatch.operator import Packet, operator, packets
 from dispatchtorch.lift import Plain, Pointwise, broadcast_shapes, result_type
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
 from dispatchtorch.ops.pointwise import (
@@ -319,9 +319,14 @@ heaviside = operator("heaviside(Tensor self, Tensor values) -> Tensor", lift=_he
 nondifferentiable(heaviside)
 
 
+def _broadcast(*tensors: Any) -> list[Any]:
+    shape = broadcast_shapes([t._shape for t in tensors])
+    return [t.expand(shape) for t in tensors]
+
+
 def _gcd(self: Any, other: Any) -> Any:
     other = other if hasattr(other, "_keys") else _number_like(self, other)
-    a, b = torch.broadcast_tensors(self.abs(), other.abs())
+    a, b = _broadcast(self.abs(), other.abs())
     while bool((b != 0).any()):
         rest = a % torch.where(b == 0, 1, b)
         a, b = torch.where(b == 0, a, b), torch.where(b == 0, 0, rest)
@@ -343,7 +348,7 @@ _BITS_OF = {8: dtypes.int64, 4: dtypes.int32, 2: dtypes.int16}
 
 def _nextafter(self: Any, other: Any) -> Any:
     """One step in the integers that floats are ordered like."""
-    self, other = torch.broadcast_tensors(self, other)
+    self, other = _broadcast(self, other)
     self = self.contiguous()
     bits = self.view(_BITS_OF[self.dtype.itemsize])
     tiny = torch.ones((), dtype=bits.dtype, device=self.device).view(self.dtype)
@@ -781,34 +786,17 @@ def result_type_(self, other):
     return result_type([self, other])
 
 
-@operator("can_cast(ScalarType from, ScalarType to) -> bool", variants="function",
-          tags="factory")
-def can_cast(from_, to):
-    """Whether the casting rules let ``from`` be written to ``to``."""
-    return dtypes.can_cast(from_, to)
-
-
-@operator("promote_types(ScalarType type1, ScalarType type2) -> ScalarType",
-          variants="function", tags="factory")
-def promote_types(type1, type2):
-    """The smallest dtype of at least both kinds and sizes."""
-    return dtypes.promote_types(type1, type2)
-
-
 # Names for the same operators.
 
 _ALIASES = """
     true_divide:div divide:div multiply:mul subtract:sub negative:neg absolute:abs
     arcsin:asin arccos:acos arctan:atan arcsinh:asinh arccosh:acosh arctanh:atanh
     arctan2:atan2 fix:trunc clip:clamp greater:gt greater_equal:ge less:lt less_equal:le
-    not_equal:ne __lshift__:bitwise_left_shift __rshift__:bitwise_right_shift
-    special_expit:sigmoid special_exp2:exp2 special_expm1:expm1 special_log1p:log1p
-    special_erf:erf special_round:round special_sinc:sinc special_logit:logit
-    special_xlogy:xlogy
+    not_equal:ne
 """
 
 
-def alias(name: str, target: str, variants: str | None = None) -> None:
+def alias(name: str, target: str) -> None:
     """Makes ``name`` (and ``name_``) another public name of an operator's overloads."""
     for mark in ("", "_"):
         found = packets.get(target + mark)
@@ -816,14 +804,8 @@ def alias(name: str, target: str, variants: str | None = None) -> None:
             continue
         made = packets[name + mark] = Packet(name + mark)
         made.overloads = found.overloads
-        made.variants = found.variants if variants is None else set(variants.split())
+        made.variants = found.variants
 
 
 for _pair in _ALIASES.split():
-    _name, _target = _pair.split(":")
-    if _name.startswith("special_"):
-        packets_name = packets[_name] = Packet(_name)
-        packets_name.overloads = packets[_target].overloads
-        packets_name.variants = {"function"}
-    else:
-        alias(_name, _target)
+    alias(*_pair.split(":"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
-from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction, special
+from dispatchtorch_numpy import fused, indexing, linalg, nn, pointwise, reduction, special
 
 __all__ = ["NumpyBackend", "XpBackend"]
 
@@ -28,7 +28,7 @@ class XpBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        for family in (pointwise, reduction, indexing, linalg, nn, special):
+        for family in (pointwise, reduction, indexing, linalg, nn, special, fused):
             for name, (function, out) in family.kernels_for(self.xp).items():
                 self.add_kernel(name, function, out=out)
 
@@ -40,6 +40,8 @@ class XpBackend(Backend):
 
     def strides(self, array: Any) -> tuple[int, ...]:
         size = array.itemsize
+        if not array.size:  # NumPy gives these strides of 0
+            return _row_major(array.shape)
         return tuple([s // size for s in array.strides])
 
     def dtype(self, array: Any) -> dtypes.dtype:
@@ -105,10 +107,7 @@ class NumpyBackend(XpBackend):
 
     def root(self, array: Any) -> Any:
         root = self.root_array(array)
-        # Roots are contiguous in some order; flat in memory order, in `array`'s dtype.
-        flat = np.lib.stride_tricks.as_strided(
-            root, (root.size,), (root.itemsize,)
-        )
+        flat = indexing.flat_memory(root)
         return flat.view(array.dtype) if flat.dtype != array.dtype else flat
 
     def device_name(self, index: int) -> str:
@@ -122,6 +121,14 @@ class NumpyBackend(XpBackend):
 
             self._generator = CPUGenerator()
         return self._generator
+
+
+def _row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    steps, step = [], 1
+    for size in reversed(shape):
+        steps.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(steps))
 
 
 def _address(array: Any) -> int:

@@ -187,12 +187,25 @@ def kernels_for(xp: Any) -> Kernels:
     return kernels
 
 
+def flat_memory(root: Any) -> Any:
+    """The memory of a root array, whatever the order of its dims, as a 1-d array."""
+    if root.flags.c_contiguous:
+        return root.reshape(-1)
+    steps = root.strides
+    ordered = root.transpose(sorted(range(root.ndim), key=lambda d: -steps[d]))
+    if ordered.flags.c_contiguous:
+        return ordered.reshape(-1)
+    # A foreign buffer with gaps: everything from its first to its last element.
+    size = root.itemsize
+    span = 1 + sum((n - 1) * s for n, s in zip(root.shape, steps, strict=True)) // size
+    return np.lib.stride_tricks.as_strided(root, (span if root.size else 0,), (size,))
+
+
 def _buffer(root: Any) -> Any:
     """The memory of a root array as an object that np.ndarray can be laid over."""
-    if not root.flags.c_contiguous:
-        root = root.T if root.flags.f_contiguous else root
+    flat = flat_memory(root)
     # ml_dtypes' types have no buffer protocol.
-    return root.reshape(-1).view(np.uint8) if root.dtype.kind == "V" else root
+    return flat.view(np.uint8) if root.dtype.kind == "V" else flat
 
 
 def cast_for_copy(source: Any, host: Any) -> Any:
