@@ -54,7 +54,7 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
             + "\n".join(f"  - tensor subclass {t}" for t in types)
             + "\n\nFor more information, try re-running with TORCH_LOGS=not_implemented"
         )
-    form = "function" if "input" in parameters(function) else "method"
+    form = "method" if parameters(function)[:1] == ("self",) else "function"
     names = parameter_names(op, form)
     offset = 0 if form == "function" else 1
     for i, (argument, name, value) in enumerate(

@@ -39,12 +39,14 @@ def _activation(
     variants: str = "private",
     inplace: bool = True,
     backward_name: str | None = None,
+    linear: bool = False,
 ) -> Operator:
     """Declares ``name(Tensor self, …)``, ``name_`` and ``name_backward``.
 
     ``forward(x, *parameters)`` and ``backward(grad, x, *parameters)`` see half types in
     float32. ``kernel`` is what PyTorch's error names for the dtypes that it refuses;
     ``allowed`` are the categories that it takes besides floating-point numbers.
+    ``linear`` says that pieces are linear, so that second derivatives are zeros.
     """
     name = schema[: schema.index("(")]
     kernel = kernel or f"{name}_cpu"
@@ -65,11 +67,11 @@ def _activation(
         inplace=inplace,
     )(in_single(body))
     op.__doc__ = forward.__doc__
-    _derive_by(op, backward, backward_name or f"{name}_backward")
+    _derive_by(op, backward, backward_name or f"{name}_backward", linear)
     return op
 
 
-def _derive_by(op: Operator, backward: Body, name: str) -> None:
+def _derive_by(op: Operator, backward: Body, name: str, linear: bool) -> None:
     """Declares the operator of the gradient, and that it is the derivative of ``op``."""
     tail = op.text.partition(" self")[2]
     made = operator(
@@ -80,6 +82,10 @@ def _derive_by(op: Operator, backward: Body, name: str) -> None:
     )(in_single(backward))
     made.__doc__ = f"The gradient of :func:`{op.name}`."
     derive(op, self=_formula(op, name))
+    if linear:
+        derive(
+            made, grad_output=_formula(op, name), self=lambda grad: torch.zeros_like(grad)
+        )
 
 
 def _formula(op: Operator, name: str, saved: str = "self") -> Body:
@@ -223,7 +229,8 @@ def _elu_from_result(
     if alpha < 0:
         raise RuntimeError(
             "In-place elu backward calculation is triggered with a negative slope which "
-            "is not supported."
+            "is not supported. This is caused by calling in-place forward function with "
+            "a negative slope, please call out-of-place version instead."
         )
     below = (result + alpha * scale) * input_scale
     return torch.where(result <= 0, grad * below, grad * scale)
@@ -297,7 +304,9 @@ def _leaky_relu_from_result(grad: Any, result: Any, negative_slope: Any) -> Any:
         raise RuntimeError(
             "In-place leakyReLu backward calculation is triggered with a negative slope "
             "which is not supported. This is caused by calling in-place forward function "
-            "with a negative slope, please call out-of-place version instead."
+            "with a negative slope, please call out-of-place version instead. File an "
+            "issue at https://github.com/pytorch/pytorch if you do require supporting "
+            "in-place leakRelu backward calculation with negative slope"
         )
     return torch._leaky_relu_backward(grad, result, negative_slope)
 
@@ -307,6 +316,7 @@ _activation(
     _leaky_relu,
     _leaky_relu_backward,
     backward_name="_leaky_relu_backward",
+    linear=True,
 )
 _from_result(
     "leaky_relu",
@@ -339,6 +349,7 @@ _activation(
     _hardtanh,
     _hardtanh_backward,
     allowed=(dtypes.BOOL, dtypes.INT, dtypes.COMPLEX),
+    linear=True,
 )
 _from_result("hardtanh", suffix="0")
 
@@ -364,6 +375,7 @@ _activation(
     "hardsigmoid(Tensor self) -> Tensor",
     _hardsigmoid,
     lambda grad, x: torch.where((x > -3) & (x < 3), grad / 6, 0),
+    linear=True,
 )
 
 
@@ -391,6 +403,7 @@ _activation(
     lambda grad, x, lambd: torch.where((x >= -lambd) & (x <= lambd), 0, grad),
     variants="function method",
     inplace=False,
+    linear=True,
 )
 
 
@@ -417,6 +430,7 @@ _activation(
     kernel="softshrink_check",
     variants="nn",
     inplace=False,
+    linear=True,
 )
 
 

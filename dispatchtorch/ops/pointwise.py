@@ -11,7 +11,12 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
-from dispatchtorch.dispatch.operator import Operator, operator, primitive
+from dispatchtorch.dispatch.operator import (
+    Operator,
+    get_operator,
+    operator,
+    primitive,
+)
 from dispatchtorch.lift import Pointwise
 from dispatchtorch.tensor import bare
 from dispatchtorch.ops._common import conj, torch
@@ -21,14 +26,22 @@ _NO_BOOL_NEG = {
     "are trying to invert a mask, use the `~` or `logical_not()` operator instead."
 }
 _NO_BOOL_SUB = {
-    dtypes.BOOL: "Subtraction, the `-` operator, with a bool tensor is not supported. If "
-    "you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+    dtypes.BOOL: "Subtraction, the `-` operator, with two bool tensors is not supported. "
+    "Use the `^` or `logical_xor()` operator instead."
 }
+_NO_BOOL_OPERAND = (
+    "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+    "to invert a mask, use the `~` or `logical_not()` operator instead."
+)
 
 
 def _not_for(kernel: str, *categories: int) -> dict[int, str]:
     text = f'"{kernel}" not implemented for \'{{dtype}}\''
     return dict.fromkeys(categories, text)
+
+
+def _no_complex(text: str, error: type = RuntimeError) -> dict[int, Any]:
+    return {dtypes.COMPLEX: (error, text)}
 
 
 _ONE = 1  # the default of alpha, known by identity because that is cheapest
@@ -43,7 +56,31 @@ def _unary(
 ) -> Operator:
     if body is None:
         return primitive(name + schema, lift=lift, inplace=inplace, tags="pointwise")
-    return operator(name + schema, lift=lift, inplace=inplace, tags="pointwise")(body)
+    declare = operator(name + schema, lift=lift, inplace=inplace, tags="pointwise")
+    return declare(_refusing(name, lift, body, 1))
+
+
+def _refusing(name: str, lift: Pointwise, body: Any, operands: int) -> Any:
+    """A decomposition that refuses the same dtypes as a kernel's lift."""
+    if not lift.forbid:
+        return body
+
+    def check(*values: Any) -> None:
+        from dispatchtorch.lift import result_type
+
+        lift.compute_dtype(get_operator(name), result_type(values))
+
+    def unary(self):  # type: ignore[no-untyped-def]
+        check(self)
+        return body(self)
+
+    def binary(self, other):  # type: ignore[no-untyped-def]
+        check(self, other)
+        return body(self, other)
+
+    made = unary if operands == 1 else binary
+    made.__doc__ = body.__doc__
+    return made
 
 
 def _binary(
@@ -53,6 +90,7 @@ def _binary(
     schema = f"{name}{overload}(Tensor self, {other} other) -> Tensor"
     if body is None:
         return primitive(schema, lift=lift, inplace=inplace, tags="pointwise")
+    body = _refusing(name + overload, lift, body, 2)
     return operator(schema, lift=lift, inplace=inplace, tags="pointwise")(body)
 
 
@@ -70,9 +108,26 @@ class _Scaled(Pointwise):
     def _names(self, op: Operator) -> Any:
         return ["self", "other"], ["self", "other"], []
 
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        if self.forbid and keys & dtypes.bool.bit:
+            return _without_bool(op)
+        return super().bind(op, keys, backend, kernel, declined)
+
+    def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        if self.forbid and keys & dtypes.bool.bit:
+            return _without_bool(op)
+        return super().bind_inplace(op, keys, backend, kernel, declined)
+
     def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
         constants.update(ONE=_ONE, with_alpha=_with_alpha(op))
         return ["if alpha is not ONE: return with_alpha(self, other, alpha)"]
+
+
+def _without_bool(op: Operator) -> Any:
+    def refuse(self, other, alpha):  # type: ignore[no-untyped-def]
+        _refuse_bool_sub(self, other)
+
+    return refuse
 
 
 def _with_alpha(op: Operator) -> Any:
@@ -144,11 +199,67 @@ derive(
     other=lambda grad, self: grad * conj(self),
 )
 
-div = _binary("div", _FLOAT)
+class _Division(Pointwise):
+    """True division; ``rounding_mode`` leads to the operators that round."""
+
+    def _names(self, op: Operator) -> Any:
+        return ["self", "other"], ["self", "other"], []
+
+    def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
+        constants["rounded"] = _write_rounded if "inplace" in op.tags else _rounded
+        return [
+            "if rounding_mode is not None: return rounded(self, other, rounding_mode)"
+        ]
+
+
+def _rounded(self: Any, other: Any, mode: str) -> Any:
+    self, other = (bare(v) if hasattr(v, "_keys") else v for v in (self, other))
+    if mode == "floor":
+        return torch.floor_divide(self, other)
+    if mode != "trunc":
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+            f"'{mode}'"
+        )
+    common = _scalar_operand_dtype(self, other)
+    if common.category == dtypes.INT:
+        # The remainder that has the dividend's sign leaves an exact quotient.
+        self = self.to(common)
+        return torch.floor_divide(self - torch.fmod(self, other), other)
+    if common.category != dtypes.FLOAT:
+        name = dtypes.scalar_type_name(common)
+        raise NotImplementedError(f"\"div_trunc_cpu\" not implemented for '{name}'")
+    return torch.trunc(torch.div(self, other))
+
+
+def _write_rounded(self: Any, other: Any, mode: str) -> Any:
+    from dispatchtorch.device_layer import native_kernel, write_back
+
+    backend = self._backend
+    made = _rounded(self, other, mode)
+    return write_back(get_operator("div_"), self, made, backend,
+                      native_kernel("copy_", backend))
+
+
+div = primitive(
+    "div(Tensor self, Tensor|Scalar other, *, str? rounding_mode=None) -> Tensor",
+    lift=_Division("float"),
+    inplace=True,
+    tags="pointwise",
+)
+
+
+def _div_other(grad: Any, self: Any, other: Any, rounding_mode: Any) -> Any:
+    if rounding_mode is not None:
+        return _zeros(grad)
+    return -grad * conj((self / other) / other)
+
+
 derive(
     div,
-    self=lambda grad, other: grad / conj(other),
-    other=lambda grad, self, other: -grad * conj((self / other) / other),
+    self=lambda grad, other, rounding_mode: grad / conj(other)
+    if rounding_mode is None else _zeros(grad),
+    other=_div_other,
 )
 
 neg = _unary("neg", Pointwise("same", forbid=_NO_BOOL_NEG))
@@ -157,8 +268,9 @@ derive(neg, self=lambda grad: -grad)
 reciprocal = _unary("reciprocal", _FLOAT, lambda self: torch.div(torch.ones_like(self), self))
 derive(reciprocal, self=lambda grad, result: -grad * conj(result * result))
 
-maximum = _binary("maximum", other="Tensor", inplace=False)
-minimum = _binary("minimum", other="Tensor", inplace=False)
+_ORDERED = Pointwise("same", forbid=_no_complex("{op} not implemented for complex tensors."))
+maximum = _binary("maximum", _ORDERED, other="Tensor", inplace=False)
+minimum = _binary("minimum", _ORDERED, other="Tensor", inplace=False)
 
 
 derive(
@@ -188,7 +300,10 @@ for _name, _swap in (("eq", "eq"), ("ne", "ne"), ("lt", "gt"), ("le", "ge"),
         "gt": lambda self, other: _flip("lt", self, other),
         "ge": lambda self, other: _flip("le", self, other),
     }.get(_name)
-    nondifferentiable(_binary(_name, _BOOL, _body))
+    _compares = _BOOL if _name in ("eq", "ne") else Pointwise(
+        "bool", forbid=_not_for(f"{_name}_cpu", dtypes.COMPLEX)
+    )
+    nondifferentiable(_binary(_name, _compares, _body))
 
 
 def _flip(name: str, self: Any, other: Any) -> Any:
@@ -202,8 +317,6 @@ def _scalar_operand_dtype(self: Any, other: Any) -> Any:
 
     return result_type([self, other])
 
-
-from dispatchtorch.dispatch.operator import get_operator  # noqa: E402
 
 nondifferentiable(*(get_operator(n + "_") for n in ("eq", "ne", "lt", "le", "gt", "ge")))
 
@@ -268,7 +381,7 @@ cos = _unary("cos")
 derive(cos, self=lambda grad, self: grad * -conj(self.sin()))
 tanh = _unary("tanh")
 derive(tanh, self=lambda grad, result: grad * (1 - result * result).conj())
-erf = _unary("erf")
+erf = _unary("erf", Pointwise("float", forbid=_not_for("erf_vml_cpu", dtypes.COMPLEX)))
 derive(
     erf,
     self=lambda grad, self: 2.0 / math.sqrt(math.pi) * (-(self * self)).exp() * grad,
@@ -286,7 +399,7 @@ exp2 = _unary("exp2", _FLOAT, lambda self: (self * math.log(2)).exp())
 derive(exp2, self=lambda grad, result: grad * conj(result) * math.log(2))
 rsqrt = _unary("rsqrt", _FLOAT, lambda self: 1 / self.sqrt())
 derive(rsqrt, self=lambda grad, result: -0.5 * grad * conj(result * result * result))
-square = _unary("square", _SAME, lambda self: self * self)
+square = _unary("square", Pointwise("same", promotes_bool=True), lambda self: self * self)
 derive(square, name_="PowBackward0", self=lambda grad, self: grad * conj(2 * self))
 tan = _unary("tan", _FLOAT, lambda self: self.sin() / self.cos())
 derive(tan, self=lambda grad, result: grad * conj(1 + result * result))
@@ -321,23 +434,44 @@ def _zeros(grad: Any) -> Any:
     return grad.new_zeros(grad._shape)
 
 
-_ROUND = Pointwise("same", forbid=_not_for("floor_vml_cpu", dtypes.COMPLEX))
-floor = _unary("floor", _ROUND)
-ceil = _unary("ceil", Pointwise("same"), lambda self: -torch.floor(-self))
+def _rounding(name: str) -> Pointwise:
+    refused = _not_for(f"{name}_vml_cpu", dtypes.BOOL, dtypes.COMPLEX)
+    if name != "round":
+        refused |= _no_complex("{op} is not supported for complex inputs",
+                               NotImplementedError)
+    return Pointwise("same", forbid=refused)
+
+
+floor = _unary("floor", _rounding("floor"))
+ceil = _unary("ceil", _rounding("ceil"), lambda self: -torch.floor(-self))
 trunc = _unary(
     "trunc",
-    Pointwise("same"),
+    _rounding("trunc"),
     lambda self: torch.where(self < 0, torch.ceil(self), torch.floor(self)),
 )
 round_ = primitive(
-    "round(Tensor self) -> Tensor", lift=_SAME, inplace=True, tags="pointwise"
+    "round(Tensor self) -> Tensor", lift=_rounding("round"), inplace=True, tags="pointwise"
 )
 for _op in (floor, ceil, trunc, round_):
     derive(_op, self=_zeros)
 
-sign = _unary("sign", Pointwise("same"))
+sign = _unary("sign", Pointwise("same", forbid=_no_complex(
+    "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+    "torch.sgn instead.", NotImplementedError,
+)))
 derive(sign, self=_zeros)
-abs_ = _unary("abs", Pointwise("real"))
+class _Size(Pointwise):
+    def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        if keys & dtypes.COMPLEX_MASK:
+            return _refuse_complex_abs
+        return super().bind_inplace(op, keys, backend, kernel, declined)
+
+
+def _refuse_complex_abs(self: Any) -> Any:
+    raise RuntimeError("In-place abs is not supported for complex tensors.")
+
+
+abs_ = _unary("abs", _Size("real", forbid=_not_for("abs_cpu", dtypes.BOOL)))
 derive(abs_, self=lambda grad, self: grad * self.sgn())
 sgn = _unary(
     "sgn",
@@ -362,7 +496,7 @@ def _sgn_backward(grad: Any, self: Any, result: Any) -> Any:
 relu = _unary(
     "relu", Pointwise("same", forbid={
         dtypes.BOOL: "Boolean inputs not supported for {op}",
-        dtypes.COMPLEX: "\"clamp_min_scalar_cpu\" not implemented for '{dtype}'",
+        dtypes.COMPLEX: (NotImplementedError, "clamp is not supported for complex types"),
     }),
     lambda self: torch.maximum(self, torch.zeros((), dtype=self.dtype,
                                                  device=self.device)),
@@ -389,9 +523,34 @@ derive(
 
 # Powers.
 
+class _Power(Pointwise):
+    """Integers to negative Python numbers are refused."""
+
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        inner = super().bind(op, keys, backend, kernel, declined)
+        return _checking_exponent(inner, keys)
+
+    def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        inner = super().bind_inplace(op, keys, backend, kernel, declined)
+        return None if inner is None else _checking_exponent(inner, keys)
+
+
+def _checking_exponent(inner: Any, keys: int) -> Any:
+    whole = dtypes.PYTHON_SCALARS[int]
+    if keys & dtypes.DIFFERENTIABLE_MASK or not keys & whole:
+        return inner
+
+    def checked(self, exponent):  # type: ignore[no-untyped-def]
+        if type(exponent) is int and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        return inner(self, exponent)
+
+    return checked
+
+
 _pow = primitive(
     "pow(Tensor|Scalar self, Tensor|Scalar exponent) -> Tensor",
-    lift=_SAME,
+    lift=_Power("same", forbid=_not_for("pow", dtypes.BOOL)),
     inplace=True,
     tags="pointwise",
 )
@@ -418,21 +577,28 @@ derive(_pow, name_="PowBackward0", self=_pow_self, exponent=_pow_exponent)
 
 # Division that rounds.
 
-floor_divide = _binary("floor_divide")
+def _quotient(kernel: str) -> Pointwise:
+    return Pointwise("same", forbid=_not_for(kernel, dtypes.BOOL, dtypes.COMPLEX))
+
+
+floor_divide = _binary("floor_divide", _quotient("div_floor_cpu"))
 derive(floor_divide, self=_zeros, other=_zeros)
-remainder = _binary("remainder")
+remainder = _binary("remainder", _quotient("remainder_cpu"))
 derive(
     remainder,
     self=lambda grad: grad,
     other=lambda grad, self, other: -grad * torch.floor(self / other),
 )
-fmod = _binary("fmod")
+fmod = _binary("fmod", _quotient("fmod_cpu"))
 derive(
     fmod,
     self=lambda grad: grad,
     other=lambda grad, self, other: -grad * torch.trunc(self / other),
 )
-atan2 = _binary("atan2", _FLOAT, other="Tensor")
+atan2 = _binary(
+    "atan2", Pointwise("float", forbid=_not_for("atan2_cpu", dtypes.COMPLEX)),
+    other="Tensor",
+)
 derive(
     atan2,
     self=lambda grad, self, other: grad * other / (self * self + other * other),
@@ -514,15 +680,21 @@ derive(
           variants="function")
 def rsub(self, other, *, alpha):
     """``other - alpha * self``."""
-    _refuse_bool_sub(self)
+    _refuse_bool_sub(self, other)
     if hasattr(other, "_keys"):
         return torch.sub(other, self, alpha=alpha)
     return torch.sub(_number_like(self, other), self, alpha=alpha)
 
 
-def _refuse_bool_sub(self: Any) -> None:
-    if self.dtype is dtypes.bool:
-        raise RuntimeError(_NO_BOOL_SUB[dtypes.BOOL])
+def _refuse_bool_sub(self: Any, other: Any) -> None:
+    kinds = [
+        v.dtype is dtypes.bool if hasattr(v, "_keys") else isinstance(v, bool)
+        for v in (self, other)
+    ]
+    if any(kinds):
+        raise RuntimeError(
+            _NO_BOOL_SUB[dtypes.BOOL] if all(kinds) else _NO_BOOL_OPERAND
+        )
 
 
 def _number_like(self: Any, number: Any) -> Any:

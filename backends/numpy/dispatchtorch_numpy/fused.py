@@ -472,7 +472,7 @@ def _norms(xp: Any) -> dict[str, Function]:
         momentum: float, eps: float,
     ) -> Any:  # fmt: skip
         shape, kind = x.shape, x.dtype
-        if not x.size:
+        if not x.size or not x.flags.c_contiguous:
             return NotImplemented
         channels = shape[1]
         block = _single(x).reshape(shape[0], channels, -1)
@@ -511,7 +511,7 @@ def _norms(xp: Any) -> dict[str, Function]:
         invstd: Any, train: bool, eps: float, mask: Any,
     ) -> Any:  # fmt: skip
         shape, kind = x.shape, x.dtype
-        if not x.size:
+        if not x.size or not x.flags.c_contiguous:
             return NotImplemented
         dims = (0, 2)
         rows = (shape[0], shape[1], -1)

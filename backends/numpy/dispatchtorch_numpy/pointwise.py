@@ -26,10 +26,9 @@ bitwise_xor bitwise_xor                 isnan isnan         isinf isinf
 isfinite isfinite   logical_not logical_not                 signbit signbit
 logical_and logical_and                 logical_or logical_or
 logical_xor logical_xor                 copysign copysign   nextafter nextafter
-hypot hypot         logaddexp logaddexp square square       reciprocal reciprocal
-deg2rad deg2rad     rad2deg rad2deg     heaviside heaviside gcd gcd
-lcm lcm             ldexp_ ldexp        conj_physical conjugate
-round rint          abs absolute        logaddexp2 logaddexp2
+hypot hypot         square square       reciprocal reciprocal
+deg2rad deg2rad     rad2deg rad2deg     gcd gcd
+lcm lcm             abs absolute
 """
 
 
@@ -81,6 +80,26 @@ def kernels_for(xp: Any) -> Kernels:
         if zero is None:
             zero = zeros[x.dtype] = xp.zeros((), x.dtype)
         return xp.maximum(x, zero) if out is None else xp.maximum(x, zero, out=out)
+
+    def only_for(name: str, ufunc: Any, kinds: str) -> None:
+        """A ufunc for some kinds of dtypes, which other kinds pass unchanged."""
+
+        @kernel(name, out=True)
+        def apply(x: Any, out: Any = None) -> Any:
+            if x.dtype.kind in kinds or x.dtype.kind == "V":
+                return ufunc(x, out=out)
+            return x.copy() if out is None else out
+
+    only_for("round", xp.rint, "fV")
+    only_for("conj_physical", xp.conjugate, "c")
+
+    @kernel("logaddexp")
+    def logaddexp(x: Any, y: Any) -> Any:
+        return NotImplemented if x.dtype.kind == "c" else xp.logaddexp(x, y)
+
+    @kernel("logaddexp2")
+    def logaddexp2(x: Any, y: Any) -> Any:
+        return xp.logaddexp2(x, y)
 
     @kernel("sigmoid")
     def sigmoid(x: Any) -> Any:

@@ -111,7 +111,7 @@ class _Functions:
             made = xp.asarray(made * xp.exp(xp.where(near, a * a, 0)))
         far = ~near
         if far.any():
-            y = a[far]
+            y = xp.minimum(a[far], 1e150)
             # exp(-y²) with the rounding error of y² taken out of the exponent.
             q = xp.where(y < 30, xp.trunc(y * 16) / 16, y)
             square = xp.exp(-q * q) * xp.exp(-(y - q) * (y + q))
@@ -213,6 +213,8 @@ class _Functions:
             last = xp.where(degree > 0, u(xp.maximum(degree - 1, 0), x), 0)
             made = u(degree, x) + (last if kind == "chebw" else -last)
         else:
+            if kind.startswith("hermite"):  # these take integers alone
+                degree = xp.nan_to_num(degree).astype("int64")
             made = _scipy("eval_" + kind)(degree, x)
         return xp.where(degree < 0, 0, made)
 

@@ -71,6 +71,10 @@ def _compare(ours: Any, theirs: Any, rtol: float, atol: float) -> None:
         assert ours == theirs
 
 
+def _brief(result: Any) -> str:
+    return ": ".join(result[1:]) if result[0] == "raised" else "a result"
+
+
 def assert_same(
     script: str, rtol: float = 1e-4, atol: float = 2e-6, ignore: str = ""
 ) -> None:
@@ -84,6 +88,8 @@ def assert_same(
 
     theirs, their_words, their_randoms = outcome(script, oracle)
     ours, our_words, our_randoms = outcome(script, dispatchtorch)
+    if "raised" in (ours[0], theirs[0]):
+        assert _brief(ours) == _brief(theirs)
     _compare(ours, theirs, rtol, atol)
     if ignore:
         their_words = [w for w in their_words if not re.search(ignore, w)]

@@ -116,7 +116,7 @@ def test_exceptions_are_raised_again_in_the_same_words(error):
     outcomes = []
     for wrapper in (ours._utils.ExceptionWrapper, oracle._utils.ExceptionWrapper):
         try:
-            raise error
+            raise error.with_traceback(None)
         except Exception:
             wrapped = wrapper(where="in DataLoader worker process 0")
         with pytest.raises(Exception) as caught:
