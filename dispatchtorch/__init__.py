@@ -21,7 +21,9 @@ from dispatchtorch.size import Size
 from dispatchtorch.version import __version__
 
 # isort: split
+import dispatchtorch.device_layer
 import dispatchtorch.ops.all
+import dispatchtorch.autograd.layer
 import dispatchtorch._tensor_methods
 import dispatchtorch._tensor_operators
 import dispatchtorch._settings

@@ -17,13 +17,11 @@ from dispatchtorch.autograd.node import RemovableHandle
 from dispatchtorch.backend import backend_of
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import keys as K
-from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.keys import AUTOGRAD
 from dispatchtorch.memory_format import layout, strided
 from dispatchtorch.ops import copy as _copy
 from dispatchtorch.ops._common import torch
-from dispatchtorch.ops.creation import contiguous_strides, preserved_strides
-from dispatchtorch.size import Size
+from dispatchtorch.ops.creation import contiguous_strides
 from dispatchtorch.tensor import Tensor, alias, new_tensor, wrap
 
 __all__: list[str] = []
@@ -954,4 +952,12 @@ def __array_namespace__(self: Tensor, *, api_version: str | None = None) -> Any:
     return dispatchtorch
 
 
-_ = (preserved_strides, Size, _operator)
+def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """``torch.Tensor(…)``: memory from sizes, or values from a sequence."""
+    from dispatchtorch.factory import legacy_new
+
+    made = legacy_new(dtypes.get_default_dtype(), kwargs.pop("device", None), args)
+    return made if cls is Tensor else make_subclass(cls, made)
+
+
+Tensor.__new__ = _new  # type: ignore[method-assign,assignment]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import reprlib
+import threading
 import warnings
 from collections import OrderedDict
 from typing import Any
@@ -142,6 +143,32 @@ def get_tensor_metadata(tensor: Any) -> dict[str, bool]:
     return {name: True for name, ask in flags.items() if getattr(tensor, ask, bool)()}
 
 
+class before_data:
+    """The context in which pickles are read whose storages get their data later.
+
+    What would compute with the data then gives a stand-in, and ``needed`` becomes true:
+    the pickle has to be read again.
+    """
+
+    def __enter__(self) -> before_data:
+        self.needed = False
+        self._outer, _reading.context = getattr(_reading, "context", None), self
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _reading.context = self._outer
+
+
+_reading = threading.local()
+
+
+def _data_is_missing() -> bool:
+    context = getattr(_reading, "context", None)
+    if context is not None:
+        context.needed = True
+    return context is not None
+
+
 def set_tensor_metadata(tensor: Any, metadata: dict[str, bool]) -> Any:
     """``tensor`` with the lazy flags in ``metadata``.
 
@@ -151,10 +178,13 @@ def set_tensor_metadata(tensor: Any, metadata: dict[str, bool]) -> Any:
     unknown = metadata.keys() - {"conj", "neg"}
     if unknown:
         raise NotImplementedError(f"unknown tensor metadata: {sorted(unknown)}")
+    lazily = hasattr(torch, "_neg_view")
+    if metadata and not lazily and _data_is_missing():
+        return tensor
     if metadata.get("conj"):
         tensor = tensor.conj()
     if metadata.get("neg"):
-        tensor = getattr(torch, "_neg_view", torch.neg)(tensor)
+        tensor = torch._neg_view(tensor) if lazily else tensor.neg()
     return tensor
 
 
@@ -303,6 +333,8 @@ def _rebuild_device_tensor_from_cpu_tensor(
     data: Any, dtype: Any, device: Any, requires_grad: bool
 ) -> Any:
     _check_tensors(data)
+    if _data_is_missing():
+        return data
     tensor = data.to(dtype=dtype, device=device)
     tensor.requires_grad = requires_grad
     return tensor
@@ -325,11 +357,15 @@ def _rebuild_sparse_tensor(layout: Any, data: Any) -> Any:
         compressed, plain, values, size = data
         _check_geometry(*size)
         _check_tensors(compressed, plain, values)
+        if _data_is_missing():
+            return values
         return make(
             compressed, plain, values, size, layout=layout, check_invariants=True
         )
     _check_geometry(*data[2])
     _check_tensors(*data[:2])
+    if _data_is_missing():
+        return data[1]
     indices, values, size = data[:3]  # older files don't say whether it is coalesced
     coalesced = data[3] if len(data) > 3 else None
     return make(indices, values, size, check_invariants=True, is_coalesced=coalesced)

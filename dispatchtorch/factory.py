@@ -43,9 +43,7 @@ def tensor(
         )
         return finish(made, requires_grad)
     if device is None and hasattr(data, "__cuda_array_interface__"):
-        from dispatchtorch.utils.dlpack import from_dlpack as take
-
-        return finish(take(data).clone(), requires_grad)
+        return finish(from_dlpack(data).clone(), requires_grad)
     array = host_array(data, None if dtype is None else as_dtype(dtype))
     return _on_device(array, device, requires_grad)
 
@@ -416,17 +414,3 @@ def legacy_new(dtype: dtypes.dtype, device: Any, args: tuple[Any, ...]) -> Tenso
         return tensor(only, dtype=dtype, device=device)
     made = torch.empty(tuple(args) or (0,), dtype=dtype, device=device)
     return made
-
-
-def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
-    """``torch.Tensor.__new__``."""
-    device = kwargs.pop("device", None)
-    made = legacy_new(dtypes.get_default_dtype(), device, args)
-    if cls is Tensor:
-        return made
-    from dispatchtorch._tensor_methods import make_subclass
-
-    return make_subclass(cls, made)
-
-
-Tensor.__new__ = new  # type: ignore[method-assign,assignment]

@@ -25,6 +25,7 @@ from dispatchtorch._serialization.reader import (
 )
 from dispatchtorch._serialization.writer import StorageTable, dump, replaced, zeros
 from dispatchtorch._storage.untyped import UntypedStorage
+from dispatchtorch._utils import before_data
 
 __all__ = ["MAGIC_NUMBER", "PROTOCOL_VERSION", "load_legacy", "save_legacy"]
 
@@ -114,14 +115,13 @@ def load_legacy(
     _refuse_tar(f, weights_only=pickle_module is None)
     f.seek(position)
     total = left = file_size(f)
-    source = f if isinstance(f, io.BytesIO) else _Bounded(f)
 
     def persistent_load(saved_id: Any) -> Any:
         nonlocal left
         if isinstance(saved_id, tuple) and saved_id[:1] in (("module",), (b"module",)):
             return _module_class(*saved_id[1:])
         spec = StorageSpec(saved_id)
-        if spec.key not in specs:
+        if spec.key not in there:
             left -= spec.nbytes
             if left < 0:
                 raise corrupt(
@@ -138,6 +138,7 @@ def load_legacy(
         return typed._untyped() if spec.is_untyped else typed
 
     def read() -> Any:
+        source = f if isinstance(f, io.BytesIO) else _Bounded(f)
         return unpickle(source, persistent_load, pickle_module, load_args, total)
 
     if read() != MAGIC_NUMBER:
@@ -146,7 +147,9 @@ def load_legacy(
     if version != PROTOCOL_VERSION:
         raise RuntimeError(f"Invalid protocol version: {version}")
     read()  # facts about the machine that wrote it; the format is the same on all
-    result = read()
+    start = f.tell()
+    with before_data() as data:
+        result = read()
     keys = read()
     if not isinstance(keys, list) or set(map(type, keys)) - {str, bytes}:
         raise corrupt("reading file: malformed list of storages")
@@ -157,6 +160,11 @@ def load_legacy(
         _fill(f, specs.pop(key), here[key], there[key]._untyped())
     if specs:
         raise corrupt(f"reading file: it has no data for {len(specs)} storages")
+    if data.needed:
+        end = f.tell()
+        f.seek(start)
+        result = read()
+        f.seek(end)
     return result
 
 

@@ -16,6 +16,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.autograd.node import AccumulateGrad, Node
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.ops._geometry import sum_to
 from dispatchtorch.tensor import Tensor, renew
 
 __all__ = ["accumulate", "run_backward"]
@@ -394,20 +395,6 @@ def _fit(
     if grad.dtype is not wanted:
         grad = grad.to(wanted)
     return grad
-
-
-def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Sums over the dims that broadcasting added or stretched."""
-    own = grad._shape
-    if own == shape:
-        return grad  # no dims would mean all dims
-    lead = len(own) - len(shape)
-    if own[lead:] == shape:
-        return grad.sum(list(range(lead)), False)  # type: ignore[no-any-return]
-    dims = list(range(lead))
-    dims += [i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1]
-    grad = grad.sum(dims, True)
-    return grad.reshape(shape) if lead else grad
 
 
 def _expandable(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:

@@ -14,25 +14,10 @@ from dispatchtorch import tensor as _tensor
 from dispatchtorch.autograd.node import Node, edge_of, next_sequence
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.ops._geometry import Geometry, as_strided_backward, overlaps
 from dispatchtorch.tensor import Tensor
 
 __all__ = ["CopySlices", "Geometry", "check_inplace", "rebase_history", "renew"]
-
-
-class Geometry:
-    """Where a tensor lies in its memory: (shape, strides, offset) in elements."""
-
-    __slots__ = ("offset", "shape", "strides")
-
-    def __init__(self, t: Tensor) -> None:
-        backend = t._backend
-        self.shape = backend.shape(t._data)
-        self.strides = backend.strides(t._data)
-        self.offset = backend.offset(t._data)
-
-    def of(self, t: Tensor) -> Tensor:
-        made: Tensor = t.as_strided(self.shape, self.strides, self.offset)
-        return made
 
 
 def check_inplace(t: Tensor) -> None:
@@ -128,54 +113,6 @@ class AsStridedBackward0(Node):
         if grad is None:
             return [None]
         return [as_strided_backward(grad, self.base, self.view)]
-
-
-def as_strided_backward(grad: Tensor, base: Geometry, view: Geometry) -> Tensor:
-    """Scatters the gradient of a view to where its elements lie in the base."""
-    offset = min(base.offset, view.offset)
-    size = max(_extent(base), _extent(view)) - offset
-    memory = grad.new_zeros((size,))
-    start = view.offset - offset
-    if overlaps(view.shape, view.strides):
-        places = _places(grad, size, view, start)
-        memory = memory.index_add(0, places, grad.reshape(-1))
-    else:
-        memory = memory.as_strided_scatter(grad, view.shape, view.strides, start)
-    start = base.offset - offset
-    if overlaps(base.shape, base.strides):
-        places = _places(grad, size, base, start)
-        ones = grad.new_ones(()).expand(places.shape)
-        count = grad.new_zeros((size,)).index_add(0, places, ones)
-        memory = memory / count.clamp(min=1)
-    return memory.as_strided(base.shape, base.strides, start)
-
-
-def _places(like: Tensor, size: int, at: Geometry, start: int) -> Tensor:
-    import dispatchtorch as torch
-
-    numbers = torch.arange(size, device=like.device)
-    return numbers.as_strided(at.shape, at.strides, start).reshape(-1)
-
-
-def _extent(at: Geometry) -> int:
-    if 0 in at.shape:
-        return at.offset
-    last = sum((n - 1) * s for n, s in zip(at.shape, at.strides, strict=True))
-    return at.offset + last + 1
-
-
-def overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether elements of a strided layout may share a place."""
-    if 0 in shape:
-        return False
-    reach = 0
-    for stride, size in sorted(
-        (s, n) for n, s in zip(shape, strides, strict=True) if n > 1
-    ):
-        if stride <= reach:
-            return True
-        reach += stride * (size - 1)
-    return False
 
 
 class CopySlices(Node):

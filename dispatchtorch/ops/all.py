@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dispatchtorch.device_layer
-import dispatchtorch.autograd.layer
 from dispatchtorch.ops import (
     activation,
     attention,

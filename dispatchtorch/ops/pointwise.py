@@ -409,9 +409,9 @@ acos = _unary("acos")
 derive(acos, self=lambda grad, self: grad * -conj((1 - self * self).rsqrt()))
 atan = _unary("atan")
 derive(atan, self=lambda grad, self: grad / conj(self * self + 1))
-sinh = _unary("sinh", _FLOAT, lambda self: (self.exp() - (-self).exp()) / 2)
+sinh = _unary("sinh", _FLOAT, lambda self: (self.exp() - (self * -1.0).exp()) / 2)
 derive(sinh, self=lambda grad, self: grad * conj(self.cosh()))
-cosh = _unary("cosh", _FLOAT, lambda self: (self.exp() + (-self).exp()) / 2)
+cosh = _unary("cosh", _FLOAT, lambda self: (self.exp() + (self * -1.0).exp()) / 2)
 derive(cosh, self=lambda grad, self: grad * conj(self.sinh()))
 asinh = _unary("asinh", _FLOAT,
                lambda self: torch.where(self < 0, -1.0, 1.0)
@@ -426,7 +426,7 @@ atanh = _unary("atanh", _FLOAT,
                lambda self: 0.5 * (torch.log1p(self) - torch.log1p(-self)))
 derive(atanh, self=lambda grad, self: grad / conj(1 - self * self))
 
-sigmoid = _unary("sigmoid", _FLOAT, lambda self: (1 + (-self).exp()).reciprocal())
+sigmoid = _unary("sigmoid", _FLOAT, lambda self: (1 + (self * -1.0).exp()).reciprocal())
 derive(sigmoid, self=lambda grad, result: grad * conj((1 - result) * result))
 
 

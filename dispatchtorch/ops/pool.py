@@ -9,6 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import as_ints, numel_of, torch
+from dispatchtorch.ops.creation import from_host
 from dispatchtorch.ops.conv import _places, _slice, padded, windows
 
 _PLAIN = Plain(has_out=False)
@@ -197,9 +198,9 @@ def _counts(sizes: Any, kernel: Any, stride: Any, padding: Any, out: Any,
 
 
 def _line(like: Any, row: list[int]) -> Any:
-    from dispatchtorch.factory import tensor
+    import numpy as np
 
-    return tensor(row, dtype=like.dtype, device=like.device)
+    return from_host(np.asarray(row), like.dtype, like.device, False)
 
 
 def _divisors(self: Any, counts: list[list[int]], divisor: int | None) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator
 from dispatchtorch.lift import Plain
-from dispatchtorch.memory_format import channels_last
 from dispatchtorch.ops._common import numel_of, torch, wrap_dim
 from dispatchtorch.ops._precision import in_single, refuse_but_floats
 from dispatchtorch.ops.creation import as_dtype
@@ -46,13 +45,13 @@ def _family(name: str, compute: Any, gradient: Any, documentation: str) -> None:
     def checked(self: Any, dim: int, half_to_float: bool) -> tuple[Any, int]:
         if half_to_float:
             raise RuntimeError(
-                f"{name} with half to float conversion is not supported on CPU"
+                "softmax with half to float conversion is not supported on CPU"
             )
         wrapped = wrap_dim(dim, self.ndim)
         last = "lastdim_" if self.ndim == 0 or wrapped == self.ndim - 1 else ""
         if numel_of(self._shape):
             refuse_but_floats(self, f"{name}_{last}kernel_impl")
-        return _dense(self), wrapped
+        return self.contiguous(), wrapped
 
     def body(self, dim, half_to_float):  # type: ignore[no-untyped-def]
         x, dim = checked(self, dim, half_to_float)
@@ -113,13 +112,6 @@ def _with_dims(*tensors: Any) -> list[Any]:
     return [t if t.ndim else t.reshape(1) for t in tensors]
 
 
-def _dense(x: Any) -> Any:
-    """Row-major, except that images may keep their channels last."""
-    if x.ndim == 4 and x.is_contiguous(memory_format=channels_last):
-        return x
-    return x.contiguous()
-
-
 _family(
     "softmax",
     _softmax_body,
@@ -144,3 +136,11 @@ def _safe_softmax(self, dim, dtype):
     masked = (self == float("-inf")).all(dim, keepdim=True)
     return made.masked_fill(masked, 0)
 
+
+
+derive(
+    _safe_softmax,
+    self=lambda grad, result, dim: torch._softmax_backward_data(
+        grad, result, dim, result.dtype
+    ),
+)

@@ -233,6 +233,7 @@ derive(i0, self=lambda grad, self: grad * torch.special_i1(self))
 i0e = _row("special_i0e", "i0e", halves=True)
 derive(
     i0e,
+    name_="SpecialI0EBackward0",
     self=lambda grad, self, result: grad * (
         torch.special_i1e(self) - torch.sgn(self) * result
     ),
@@ -253,6 +254,7 @@ derive(
 )
 derive(
     i1e,
+    name_="SpecialI1EBackward0",
     self=lambda grad, self, result: grad * (
         torch.special_i0e(self) - result * torch.sgn(self) - _over(result, self)
     ),

@@ -12,6 +12,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import View
+from dispatchtorch.ops._geometry import Geometry, as_strided_backward, sum_to
 from dispatchtorch.ops._common import (
     as_ints,
     contiguous_strides,
@@ -83,8 +84,6 @@ as_strided.__doc__ = _as_strided.__doc__
 
 
 def _as_strided_backward(grad, self, size, stride, storage_offset):
-    from dispatchtorch.autograd.views import Geometry, as_strided_backward
-
     base = Geometry(self)
     view = Geometry(self)
     view.shape, view.strides = as_ints(size), as_ints(stride)
@@ -289,8 +288,6 @@ expand = _view(
 
 
 def _expand_backward(grad, self_sizes):
-    from dispatchtorch.autograd.engine import sum_to
-
     return sum_to(grad, self_sizes)
 
 

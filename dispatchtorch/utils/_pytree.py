@@ -246,7 +246,7 @@ class TreeSpec:
         if kind != self.type and not dicts:
             what = "Node type" if self.type in BUILTIN_TYPES else "Type"
             raise ValueError(
-                f"{what} mismatch; expected {self.type!r}, but got {type(tree)!r}."
+                f"{what} mismatch; expected {self.type!r}, but got {kind!r}."
             )
         children, context = SUPPORTED_NODES[kind].flatten_fn(tree)
         children = list(children)

@@ -69,7 +69,9 @@ INPLACE = [
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_gradients(name: str, device: str) -> None:
-    compare(CASES[name], spec(X, "float32", grad=True), device=device, gradgrad=True)
+    # PyTorch has no second derivative of hardsigmoid; we have one.
+    again = name != "hardsigmoid"
+    compare(CASES[name], spec(X, "float32", grad=True), device=device, gradgrad=again)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n not in ("tanhshrink", "softsign")])

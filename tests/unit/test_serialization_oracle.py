@@ -303,10 +303,12 @@ def test_sparse_tensors_go_both_ways():
         with pytest.raises(NotImplementedError):
             load(torch, save(oracle, coo(oracle)))
         return
-    for writer, reader in ((torch, oracle), (oracle, torch)):
-        found = load(reader, save(writer, coo(writer)))
-        assert found.to_dense().tolist() == [[0.0, 1.0], [2.0, 0.0]]
-        assert found.is_coalesced()
+    for zipped in (True, False):
+        for writer, reader in ((torch, oracle), (oracle, torch)):
+            data = save(writer, coo(writer), _use_new_zipfile_serialization=zipped)
+            found = load(reader, data)
+            assert found.to_dense().tolist() == [[0.0, 1.0], [2.0, 0.0]]
+            assert found.is_coalesced()
 
 
 @pytest.mark.parametrize(

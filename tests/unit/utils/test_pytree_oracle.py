@@ -22,7 +22,7 @@ TREES = {
     "list": [1, [2, []]],
     "tuple": (1, (2,)),
     "dict": {"b": 1, "a": {"c": 2}},
-    "dict keys": {1: 2, (1, 2): 3},
+    "dict keys": {1: 2, 3.5: 4},
     "namedtuple": [Point(1, {"k": None})],
     "ordered": OrderedDict(z=5, y=[6]),
     "default": defaultdict(list, q=7),
@@ -127,13 +127,15 @@ def test_registration_errors_are_the_same():
     class Thing:
         pass
 
-    def script(pytree):
-        def register(**options):
-            pytree.register_pytree_node(Thing, lambda t: ([], None), Thing, **options)
+    class Bad:
+        pass
 
-        bad = outcome(lambda: register(to_dumpable_context=str))
-        if Thing not in pytree.SUPPORTED_NODES:
-            register()
+    def script(pytree):
+        def register(kind=Thing, **options):
+            pytree.register_pytree_node(kind, lambda t: ([], None), kind, **options)
+
+        bad = outcome(lambda: register(Bad, to_dumpable_context=str))
+        register()
         twice = outcome(register)
         dumped = outcome(lambda: pytree.treespec_dumps(pytree.tree_structure(Thing())))
         paths = outcome(lambda: pytree.tree_flatten_with_path(Thing()))
