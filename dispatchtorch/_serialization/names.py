@@ -97,7 +97,9 @@ def torch_name(obj: Any, name: str | None = None) -> tuple[str, str] | None:
             inner = module
     # What is shown at these places is there in PyTorch too, wherever it lives here.
     for place in ("nn.functional", "", inner):
-        if place == "nn.functional" and _outer(place, _HOME) not in sys.modules:
+        if place == "nn.functional" and (
+            isinstance(obj, type) or _outer(place, _HOME) not in sys.modules
+        ):
             continue
         try:
             if _lookup(place, name) is obj:

@@ -139,7 +139,7 @@ class Operator:
             self._entry = compile_entry(self, "overload")
         return self._entry
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.entry(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -371,9 +371,22 @@ def linear_cross_entropy(
     ``options`` say how the product may be cut into chunks; it is formed whole here,
     which gives the same loss.
     """
+    if input.dim() not in (1, 2):
+        raise RuntimeError(
+            f"expected input with dimensionality 1 or 2, got {input.dim()}"
+        )
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
+        )
+    outputs = tuple(linear_weight.shape[:-1])
+    if len(outputs) > 1:
+        linear_weight = linear_weight.flatten(0, -2)
+        linear_bias = None if linear_bias is None else linear_bias.flatten()
     logits = operators.linear(input, linear_weight, linear_bias)
-    if logits.ndim > 2:
-        logits = logits.movedim(-1, 1)
+    if len(outputs) > 1:
+        logits = logits.reshape((*input.shape[:-1], *outputs))
     return cross_entropy(
         logits,
         target,

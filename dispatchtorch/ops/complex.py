@@ -37,8 +37,9 @@ class _Reinterpret(View):
         function = kernel.function
 
         def view(self, dtype):  # type: ignore[no-untyped-def]
-            _check_layout(self, dtype, backend.strides(self._data),
-                          backend.offset(self._data))
+            _check_layout(
+                self, dtype, backend.strides(self._data), backend.offset(self._data)
+            )
             made = function(self._data, dtype)
             if made is NotImplemented:
                 return declined(self, dtype)
@@ -71,15 +72,21 @@ def _check_layout(self: Any, dtype: dtypes.dtype, strides: Any, offset: int) -> 
         f"{scalar_type_name(new)} (different element sizes), but got "
     )
     if shape[-1] % ratio:
-        raise RuntimeError(f"self.size(-1) must be divisible by {ratio} to view "
-                           f"{where.partition('to view ')[2]}{shape[-1]}")
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {ratio} to view "
+            f"{where.partition('to view ')[2]}{shape[-1]}"
+        )
     if offset % ratio:
-        raise RuntimeError(f"self.storage_offset() must be divisible by {ratio} to view "
-                           f"{where.partition('to view ')[2]}{offset}")
+        raise RuntimeError(
+            f"self.storage_offset() must be divisible by {ratio} to view "
+            f"{where.partition('to view ')[2]}{offset}"
+        )
     for dim, stride in enumerate(strides[:-1]):
         if stride % ratio and shape[dim] != 1:
-            raise RuntimeError(f"self.stride({dim}) must be divisible by {ratio} to view "
-                               f"{where.partition('to view ')[2]}{stride}")
+            raise RuntimeError(
+                f"self.stride({dim}) must be divisible by {ratio} to view "
+                f"{where.partition('to view ')[2]}{stride}"
+            )
 
 
 _view_dtype = primitive(
@@ -101,7 +108,9 @@ _view_dtype.shape_rule = _viewed_shape
 nondifferentiable(_view_dtype)
 
 
-@operator("view_as_real(Tensor(a) self) -> Tensor(a)", tags="views", variants="function")
+@operator(
+    "view_as_real(Tensor(a) self) -> Tensor(a)", tags="views", variants="function"
+)
 def view_as_real(self):
     """A view with a last dim of two: real and imaginary part."""
     if not self.is_complex():
@@ -112,8 +121,9 @@ def view_as_real(self):
 derive(view_as_real, self=lambda grad: torch.view_as_complex(grad.contiguous()))
 
 
-@operator("view_as_complex(Tensor(a) self) -> Tensor(a)", tags="views",
-          variants="function")
+@operator(
+    "view_as_complex(Tensor(a) self) -> Tensor(a)", tags="views", variants="function"
+)
 def view_as_complex(self):
     """A view that takes the two elements of the last dim for one complex number."""
     wide = _COMPLEX.get(self.dtype)
@@ -152,7 +162,9 @@ def real(self):
 def imag(self):
     """The imaginary part, as a view; RuntimeError for real tensors."""
     if not self.is_complex():
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+        raise RuntimeError(
+            "imag is not implemented for tensors with non-complex dtypes."
+        )
     return torch.select(torch.view_as_real(self), -1, 1)
 
 
@@ -171,10 +183,17 @@ Tensor.real = _part("real")  # type: ignore[attr-defined]
 Tensor.imag = _part("imag")  # type: ignore[attr-defined]
 
 conj_physical = operator(
-    "conj_physical(Tensor self) -> Tensor", lift=Pointwise("same"), inplace=True,
+    "conj_physical(Tensor self) -> Tensor",
+    lift=Pointwise("same"),
+    inplace=True,
     tags="pointwise",
-)(lambda self: torch.complex(torch.real(self), -torch.imag(self))
-  if self.is_complex() else self)
+)(
+    lambda self: (
+        torch.complex(torch.real(self), -torch.imag(self))
+        if self.is_complex()
+        else self
+    )
+)
 derive(conj_physical, self=lambda grad: conj(grad))
 
 _conj = operator("_conj(Tensor self) -> Tensor", variants="function")(
@@ -225,7 +244,9 @@ def _pair(name: str, first: Any, second: Any) -> None:
         )
 
 
-@operator("complex(Tensor real, Tensor imag) -> Tensor", tags="out", variants="function")
+@operator(
+    "complex(Tensor real, Tensor imag) -> Tensor", tags="out", variants="function"
+)
 def complex_(real, imag):
     """Complex numbers of real and imaginary parts."""
     _pair("complex", real, imag)
@@ -250,8 +271,9 @@ def polar(abs, angle):  # noqa: A002
 
 derive(
     polar,
-    abs=lambda grad, angle: torch.real(grad) * angle.cos()
-    + torch.imag(grad) * angle.sin(),
+    abs=lambda grad, angle: (
+        torch.real(grad) * angle.cos() + torch.imag(grad) * angle.sin()
+    ),
     angle=lambda grad, result: torch.real(conj(grad) * result * 1j),
 )
 

@@ -56,6 +56,8 @@ def check_layout(layout: Any) -> None:
 
 
 def finish(t: Tensor, requires_grad: bool) -> Tensor:
+    """A new tensor as its maker gets it: never written to, as far as versions say."""
+    t._ver = None
     return t.requires_grad_() if requires_grad else t
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.operator import operator, packets
 from dispatchtorch.ops._common import torch
+from dispatchtorch.ops.pointwise import _number_like
 
 _UNARY = """
     abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac lgamma log log10 log1p
@@ -71,6 +72,11 @@ def _same_lengths(first: Any, *others: Any) -> None:
 def _bound_of(name: str) -> Callable[..., Any]:
     """clamp_min and its kind, with a tensor or a number as the bound."""
     base, mark = name.rstrip("_"), name[len(name.rstrip("_")) :]
+    if name in ("maximum", "minimum"):  # equal operands share the gradient
+        pick = name
+        return lambda self, bound: getattr(torch, pick)(
+            self, bound if hasattr(bound, "_keys") else _number_like(self, bound)
+        )
     method = {"maximum": "clamp_min", "minimum": "clamp_max"}.get(base, base) + mark
     return lambda self, bound: getattr(self, method)(bound)
 
@@ -112,7 +118,9 @@ def _single(name: str) -> Callable[..., Any]:
 def _declare(name: str, overload: str, tail: str) -> None:
     parts = [p.strip() for p in tail.split(",") if p.strip()]
     keyword = parts.index("*") if "*" in parts else len(parts)
-    arguments = [(p.split()[0], p.split()[1].partition("=")[0]) for p in parts if p != "*"]
+    arguments = [
+        (p.split()[0], p.split()[1].partition("=")[0]) for p in parts if p != "*"
+    ]
     lists = [n for kind, n in arguments if kind.endswith("[]")]
     if overload == "Tensor" and "scalars" in tail:
         lists.append("scalars")  # a 1-d tensor with a scale for each
@@ -121,17 +129,25 @@ def _declare(name: str, overload: str, tail: str) -> None:
         for i, (_, n) in enumerate(arguments)
     ]
     names = [n for _, n in arguments]
-    head = ", ".join(["self", *names[:keyword], *(["*"] if names[keyword:] else []),
-                      *names[keyword:]])
+    head = ", ".join(
+        [
+            "self",
+            *names[:keyword],
+            *(["*"] if names[keyword:] else []),
+            *names[keyword:],
+        ]
+    )
     columns = ", ".join(["self", *lists])
     each = ", ".join(["one", *("each_" + n for n in lists)])
     call = f"function({', '.join(['one', *given])})"
     loop = f"for {each}, in zip({columns}, strict=True)"
     inplace = name.endswith("_")
     lines = [f"def body({head}):", f"    check({columns})"]
-    lines += [f"    {loop}: {call}", "    return self"] if inplace else [
-        f"    return tuple([{call} {loop}])"
-    ]
+    lines += (
+        [f"    {loop}: {call}", "    return self"]
+        if inplace
+        else [f"    return tuple([{call} {loop}])"]
+    )
     constants = {"function": _single(name), "check": _same_lengths}
     body = compile_function("\n".join(lines), "body", constants)
     body.__doc__ = f"``{name}`` of each tensor of a list."
@@ -151,8 +167,10 @@ for _name, _overloads in _ROWS.items():
             _declare(_name + "_", _overload, _tail)
 
 
-@operator("_foreach_pow.ScalarAndTensor(Scalar self, Tensor[] exponent) -> Tensor[]",
-          variants="function")
+@operator(
+    "_foreach_pow.ScalarAndTensor(Scalar self, Tensor[] exponent) -> Tensor[]",
+    variants="function",
+)
 def _pow_of_scalar(self, exponent):
     """A number raised to each tensor of a list."""
     return tuple([torch.pow(self, each) for each in exponent])

@@ -12,7 +12,13 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import Packet, operator, packets
-from dispatchtorch.lift import Plain, Pointwise, broadcast_shapes, result_type
+from dispatchtorch.lift import (
+    Plain,
+    Pointwise,
+    broadcast_shapes,
+    result_type,
+    return_type,
+)
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
 from dispatchtorch.ops.pointwise import (
     _BOOL,
@@ -39,7 +45,9 @@ def _real(name: str) -> Pointwise:
     return Pointwise("float", forbid=_not_for(name, COMPLEX))
 
 
-def _refusing(text: str, result: str = "same", *, error: type = RuntimeError) -> Pointwise:
+def _refusing(
+    text: str, result: str = "same", *, error: type = RuntimeError
+) -> Pointwise:
     return Pointwise(result, forbid={COMPLEX: (error, text)})
 
 
@@ -78,7 +86,7 @@ derive(sinc, self=_sinc_backward)
 )
 def logit(self, eps):
     """log(x / (1 - x)), with ``x`` clamped to [eps, 1 - eps] where ``eps`` is given."""
-    _refuse(self, '"logit_cpu" not implemented for \'{dtype}\'', COMPLEX)
+    _refuse(self, "\"logit_cpu\" not implemented for '{dtype}'", COMPLEX)
     x = _as_float(self)
     if eps is not None:
         x = x.clamp(eps, 1 - eps)
@@ -106,26 +114,47 @@ def _as_float(t: Any) -> Any:
 
 signbit = _unary(
     "signbit",
-    _refusing("signbit is not implemented for complex tensors.", "bool",
-              error=NotImplementedError),
-    lambda self: (self < 0) | (torch.reciprocal(self) < 0)
-    if self.is_floating_point() else self < 0,
+    _refusing(
+        "signbit is not implemented for complex tensors.",
+        "bool",
+        error=NotImplementedError,
+    ),
+    lambda self: (
+        (self < 0) | (torch.reciprocal(self) < 0)
+        if self.is_floating_point()
+        else self < 0
+    ),
     inplace=False,
 )
 _INFINITY = "{op} does not support complex inputs."
-isposinf = _unary("isposinf", _refusing(_INFINITY, "bool"),
-                  lambda self: self == math.inf, inplace=False)
-isneginf = _unary("isneginf", _refusing(_INFINITY, "bool"),
-                  lambda self: self == -math.inf, inplace=False)
+isposinf = _unary(
+    "isposinf",
+    _refusing(_INFINITY, "bool"),
+    lambda self: self == math.inf,
+    inplace=False,
+)
+isneginf = _unary(
+    "isneginf",
+    _refusing(_INFINITY, "bool"),
+    lambda self: self == -math.inf,
+    inplace=False,
+)
 isreal = operator("isreal(Tensor self) -> Tensor")(
-    lambda self: torch.imag(self) == 0 if self.is_complex()
-    else torch.ones_like(self, dtype=dtypes.bool)
+    lambda self: (
+        torch.imag(self) == 0
+        if self.is_complex()
+        else torch.ones_like(self, dtype=dtypes.bool)
+    )
 )
 nondifferentiable(signbit, isposinf, isneginf, isreal)
 
 _DEGREES = "{op} is not supported for complex tensors."
-deg2rad = _unary("deg2rad", _refusing(_DEGREES, "float"), lambda self: self * (math.pi / 180))
-rad2deg = _unary("rad2deg", _refusing(_DEGREES, "float"), lambda self: self * (180 / math.pi))
+deg2rad = _unary(
+    "deg2rad", _refusing(_DEGREES, "float"), lambda self: self * (math.pi / 180)
+)
+rad2deg = _unary(
+    "rad2deg", _refusing(_DEGREES, "float"), lambda self: self * (180 / math.pi)
+)
 derive(deg2rad, name_="Deg2RadBackward0", self=lambda grad: grad * (math.pi / 180))
 derive(rad2deg, name_="Rad2DegBackward0", self=lambda grad: grad * (180 / math.pi))
 
@@ -153,7 +182,9 @@ def nan_to_num(self, nan, posinf, neginf):
     limits = dtypes.finfo(self.dtype)
     made = torch.where(self != self, 0.0 if nan is None else nan, self)
     made = torch.where(self == math.inf, limits.max if posinf is None else posinf, made)
-    return torch.where(self == -math.inf, limits.min if neginf is None else neginf, made)
+    return torch.where(
+        self == -math.inf, limits.min if neginf is None else neginf, made
+    )
 
 
 derive(
@@ -162,10 +193,12 @@ derive(
 )
 
 
-@operator("round.decimals(Tensor self, *, int decimals) -> Tensor", tags="out", inplace=True)
+@operator(
+    "round.decimals(Tensor self, *, int decimals) -> Tensor", tags="out", inplace=True
+)
 def round_decimals(self, *, decimals):
     """Rounded to ``decimals`` places, halves to even; negative: left of the point."""
-    _refuse(self, '"round_vml_cpu" not implemented for \'{dtype}\'', BOOL, COMPLEX)
+    _refuse(self, "\"round_vml_cpu\" not implemented for '{dtype}'", BOOL, COMPLEX)
     if not self.is_floating_point():
         if decimals < 0:
             scale = 10**-decimals
@@ -180,7 +213,9 @@ def round_decimals(self, *, decimals):
 derive(round_decimals, name_="RoundBackward1", self=_zeros)
 
 
-@operator("frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", lift=Plain())
+@operator(
+    "frexp.Tensor(Tensor self) -> (Tensor mantissa, Tensor exponent)", lift=Plain()
+)
 def frexp(self):
     """Mantissas in [0.5, 1) and integer exponents: ``self = mantissa * 2**exponent``."""
     _floats_only(self)
@@ -193,10 +228,11 @@ def frexp(self):
     exponent = torch.where(mantissa >= 1, exponent + 1, exponent)
     exponent = torch.where(mantissa < 0.5, exponent - 1, exponent)
     mantissa = self / torch.exp2(exponent)
-    return (
+    made = (
         torch.where(plain, mantissa, self),
         torch.where(plain, exponent, 0).to(dtypes.int32),
     )
+    return return_type(frexp)(made)
 
 
 def _floats_only(self: Any) -> tuple[Any]:
@@ -226,15 +262,25 @@ def _log_sum(a: Any, b: Any, base: float) -> Any:
     return torch.where(a == b, big + math.log(2, base), made)
 
 
-logaddexp = _binary("logaddexp", _float_only("logaddexp", COMPLEX), lambda self, other:
-                    _log_sum(self, other, math.e), other="Tensor", inplace=False)
+logaddexp = _binary(
+    "logaddexp",
+    _float_only("logaddexp", COMPLEX),
+    lambda self, other: _log_sum(self, other, math.e),
+    other="Tensor",
+    inplace=False,
+)
 derive(
     logaddexp,
     self=lambda grad, self, result: grad * conj((self - result).exp()),
     other=lambda grad, other, result: grad * conj((other - result).exp()),
 )
-logaddexp2 = _binary("logaddexp2", _float_only("logaddexp2"), lambda self, other:
-                     _log_sum(self, other, 2.0), other="Tensor", inplace=False)
+logaddexp2 = _binary(
+    "logaddexp2",
+    _float_only("logaddexp2"),
+    lambda self, other: _log_sum(self, other, 2.0),
+    other="Tensor",
+    inplace=False,
+)
 derive(
     logaddexp2,
     self=lambda grad, self, result: grad * torch.exp2(self - result),
@@ -253,7 +299,9 @@ def x_log(name: str, log: Any) -> Any:
     )
     def function(self, other):  # type: ignore[no-untyped-def]
         one = self if hasattr(self, "_keys") else other
-        refuse = f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
+        refuse = (
+            f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
+        )
         x = self if self is one else _number_like(one, self)
         y = other if hasattr(other, "_keys") else _number_like(one, other)
         x, y = _as_float(x), _as_float(y)
@@ -267,8 +315,8 @@ def x_log(name: str, log: Any) -> Any:
 xlogy = x_log("xlogy", lambda y: torch.log(y))
 derive(
     xlogy,
-    self=lambda grad, self, other: grad * torch.where(
-        (self == 0) & (other <= 0), 0, _log_of(grad, other)
+    self=lambda grad, self, other: (
+        grad * torch.where((self == 0) & (other <= 0), 0, _log_of(grad, other))
     ),
     other=lambda grad, self, other: grad * self / other,
 )
@@ -284,8 +332,9 @@ def _hypot(self: Any, other: Any) -> Any:
     plain = (big != 0) & (big != math.inf)
     ratio = small / torch.where(plain, big, 1)
     made = big * (1 + ratio * ratio).sqrt()
-    return torch.where(plain, made, torch.where((a == math.inf) | (b == math.inf),
-                                                math.inf, big))
+    return torch.where(
+        plain, made, torch.where((a == math.inf) | (b == math.inf), math.inf, big)
+    )
 
 
 hypot = _binary("hypot", _float_only("hypot"), _hypot, other="Tensor")
@@ -312,10 +361,12 @@ def _copysign_backward(grad: Any, self: Any, result: Any) -> Any:
 derive(copysign, self=_copysign_backward, other=_zeros)
 
 _heaviside = _refusing("heaviside is not yet implemented for complex tensors.")
-heaviside = operator("heaviside(Tensor self, Tensor values) -> Tensor", lift=_heaviside,
-                     inplace=True, tags="pointwise")(
-    lambda self, values: torch.where(self == 0, values, (self > 0).to(self.dtype))
-)
+heaviside = operator(
+    "heaviside(Tensor self, Tensor values) -> Tensor",
+    lift=_heaviside,
+    inplace=True,
+    tags="pointwise",
+)(lambda self, values: torch.where(self == 0, values, (self > 0).to(self.dtype)))
 nondifferentiable(heaviside)
 
 
@@ -402,7 +453,9 @@ def _shift_amount(self: Any, other: Any) -> tuple[Any, Any]:
 def _left_shift(self: Any, other: Any) -> Any:
     other, outside = _shift_amount(self, other)
     two = torch.full((), 2, dtype=other.dtype, device=other.device)
-    return torch.where(outside, 0, self * torch.pow(two, torch.where(outside, 0, other)))
+    return torch.where(
+        outside, 0, self * torch.pow(two, torch.where(outside, 0, other))
+    )
 
 
 def _right_shift(self: Any, other: Any) -> Any:
@@ -417,11 +470,15 @@ def _right_shift(self: Any, other: Any) -> Any:
 
 
 bitwise_left_shift = _binary("bitwise_left_shift", _integers("lshift_cpu"), _left_shift)
-bitwise_right_shift = _binary("bitwise_right_shift", _integers("rshift_cpu"), _right_shift)
+bitwise_right_shift = _binary(
+    "bitwise_right_shift", _integers("rshift_cpu"), _right_shift
+)
 nondifferentiable(bitwise_left_shift, bitwise_right_shift)
 
 
-@operator("float_power(Tensor|Scalar self, Tensor|Scalar exponent) -> Tensor", tags="out")
+@operator(
+    "float_power(Tensor|Scalar self, Tensor|Scalar exponent) -> Tensor", tags="out"
+)
 def float_power(self, exponent):
     """A power computed in float64, or complex128."""
     wide = dtypes.float64
@@ -429,8 +486,11 @@ def float_power(self, exponent):
         if each.is_complex() if hasattr(each, "_keys") else isinstance(each, complex):
             wide = dtypes.complex128
     parts = [
-        each.to(wide) if hasattr(each, "_keys")
-        else complex(each) if wide is dtypes.complex128 else float(each)
+        each.to(wide)
+        if hasattr(each, "_keys")
+        else complex(each)
+        if wide is dtypes.complex128
+        else float(each)
         for each in (self, exponent)
     ]
     return torch.pow(*parts)
@@ -442,8 +502,11 @@ def float_power(self, exponent):
 )
 def float_power_(self, exponent):
     """:func:`float_power` in place; only of float64 and complex128 tensors."""
-    complex_ = (exponent.is_complex() if hasattr(exponent, "_keys")
-                else isinstance(exponent, complex))
+    complex_ = (
+        exponent.is_complex()
+        if hasattr(exponent, "_keys")
+        else isinstance(exponent, complex)
+    )
     wide = dtypes.complex128 if self.is_complex() or complex_ else dtypes.float64
     if self.dtype is not wide:
         raise RuntimeError(
@@ -462,12 +525,12 @@ class _Clamp(Plain):
 
 def _clamp_scalars(self: Any, low: Any, high: Any) -> tuple[Any, Any, Any]:
     if low is None and high is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+        raise RuntimeError(
+            "torch.clamp: At least one of 'min' or 'max' must not be None"
+        )
     _no_complex(self, low, high)
     common = result_type([v for v in (self, low, high) if v is not None])
-    low, high = (
-        v.item() if hasattr(v, "_keys") else v for v in (low, high)
-    )
+    low, high = (v.item() if hasattr(v, "_keys") else v for v in (low, high))
     return self if self.dtype is common else self.to(common), low, high
 
 
@@ -485,7 +548,9 @@ def _no_complex(*values: Any) -> None:
 def clamp_tensor(self, min, max):  # noqa: A002
     """Values below ``min`` become it, those above ``max`` become that."""
     if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+        raise RuntimeError(
+            "torch.clamp: At least one of 'min' or 'max' must not be None"
+        )
     _no_complex(self, min, max)
     made = self if min is None else torch.maximum(self, min)
     return made if max is None else torch.minimum(made, max)
@@ -527,9 +592,13 @@ def clamp(self, min, max):  # noqa: A002
     """Values below ``min`` become it, those above ``max`` become that."""
     made, low, high = _clamp_scalars(self, min, max)
     if low is not None:
-        made = torch.maximum(made, torch.full((), low, dtype=made.dtype, device=made.device))
+        made = torch.maximum(
+            made, torch.full((), low, dtype=made.dtype, device=made.device)
+        )
     if high is not None:
-        made = torch.minimum(made, torch.full((), high, dtype=made.dtype, device=made.device))
+        made = torch.minimum(
+            made, torch.full((), high, dtype=made.dtype, device=made.device)
+        )
     return made
 
 
@@ -551,7 +620,7 @@ def _one_sided(name: str, side: str) -> None:
 
     def by_tensor(self: Any, bound: Any) -> Any:
         for each in (self, bound):
-            _refuse(each, f'"{pick}_cpu" not implemented for \'{{dtype}}\'', COMPLEX)
+            _refuse(each, f"\"{pick}_cpu\" not implemented for '{{dtype}}'", COMPLEX)
         return getattr(torch, pick)(self, bound)
 
     def by_number(self: Any, bound: Any) -> Any:
@@ -560,7 +629,8 @@ def _one_sided(name: str, side: str) -> None:
 
     words = name.title().replace("_", "")
     for overload, kind, body, number in (
-        (".Tensor", "Tensor", by_tensor, 1), ("", "Scalar", by_number, 0),
+        (".Tensor", "Tensor", by_tensor, 1),
+        ("", "Scalar", by_number, 0),
     ):
         text = f"{name}{overload}(Tensor self, {kind} {side}) -> Tensor"
         op = operator(text, tags="out", inplace=True)(body)
@@ -615,11 +685,16 @@ def _lerp(self: Any, end: Any, weight: Any) -> Any:
     if not hasattr(weight, "_keys"):
         near = abs(weight) < 0.5
         return self + weight * gap if near else end - gap * (1 - weight)
-    return torch.where(weight.abs() < 0.5, self + weight * gap, end - gap * (1 - weight))
+    return torch.where(
+        weight.abs() < 0.5, self + weight * gap, end - gap * (1 - weight)
+    )
 
 
-@operator("lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", tags="out",
-          inplace=True)
+@operator(
+    "lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def lerp_tensor(self, end, weight):
     """``self + weight * (end - self)``."""
     _same_dtype_as(self, end=end)
@@ -627,7 +702,7 @@ def lerp_tensor(self, end, weight):
         _same_dtype_as(self, weight=weight)
     else:
         weight = weight.to(self.dtype)
-    _refuse(self, '"lerp_kernel_tensor" not implemented for \'{dtype}\'', BOOL, INT)
+    _refuse(self, "\"lerp_kernel_tensor\" not implemented for '{dtype}'", BOOL, INT)
     return _lerp(self, end, weight)
 
 
@@ -640,12 +715,15 @@ derive(
 )
 
 
-@operator("lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", tags="out",
-          inplace=True)
+@operator(
+    "lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def lerp(self, end, weight):
     """``self + weight * (end - self)``."""
     _same_dtype_as(self, end=end)
-    _refuse(self, '"lerp_kernel_scalar" not implemented for \'{dtype}\'', BOOL, INT)
+    _refuse(self, "\"lerp_kernel_scalar\" not implemented for '{dtype}'", BOOL, INT)
     return _lerp(self, end, weight)
 
 
@@ -707,8 +785,8 @@ derive(
     addcdiv,
     self=lambda grad: grad,
     tensor1=lambda grad, tensor2, value: grad * conj(value / tensor2),
-    tensor2=lambda grad, tensor1, tensor2, value: -grad * conj(
-        value * tensor1 / (tensor2 * tensor2)
+    tensor2=lambda grad, tensor1, tensor2, value: (
+        -grad * conj(value * tensor1 / (tensor2 * tensor2))
     ),
 )
 
@@ -779,8 +857,10 @@ def is_same_size(self, other):
     return bool(self._shape == other._shape)
 
 
-@operator("result_type(Tensor|Scalar self, Tensor|Scalar other) -> ScalarType",
-          variants="function")
+@operator(
+    "result_type(Tensor|Scalar self, Tensor|Scalar other) -> ScalarType",
+    variants="function",
+)
 def result_type_(self, other):
     """The dtype that arithmetic of the two gives."""
     return result_type([self, other])

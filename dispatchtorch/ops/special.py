@@ -31,7 +31,8 @@ _special = primitive(
 )
 _special.__doc__ = "A special function by name, of floating operands of one dtype."
 _special.shape_rule = lambda operands, function: (
-    broadcast_shapes([x.shape for x in operands]), operands[0].dtype
+    broadcast_shapes([x.shape for x in operands]),
+    operands[0].dtype,
 )
 nondifferentiable(_special)
 
@@ -39,9 +40,12 @@ nondifferentiable(_special)
 def _apply(function: str, kernel: str, halves: bool, ints: bool, *values: Any) -> Any:
     """Promotes operands as PyTorch does, and calls the primitive."""
     common = result_type(values)
-    if common.category == dtypes.COMPLEX or not (
-        ints or common.category == dtypes.FLOAT
-    ) or not halves and common in _HALVES:
+    if (
+        common.category == dtypes.COMPLEX
+        or not (ints or common.category == dtypes.FLOAT)
+        or not halves
+        and common in _HALVES
+    ):
         raise NotImplementedError(
             f"\"{kernel}\" not implemented for '{scalar_type_name(common)}'"
         )
@@ -56,8 +60,14 @@ def _apply(function: str, kernel: str, halves: bool, ints: bool, *values: Any) -
 
 
 def _row(
-    name: str, function: str, kernel: str = "", *, halves: bool = False, ints: bool = True,
-    schema: str = "(Tensor self) -> Tensor", variants: str = "function",
+    name: str,
+    function: str,
+    kernel: str = "",
+    *,
+    halves: bool = False,
+    ints: bool = True,
+    schema: str = "(Tensor self) -> Tensor",
+    variants: str = "function",
     inplace: bool = False,
 ) -> Operator:
     kernel = kernel or f"{name.removeprefix('special_')}_cpu"
@@ -67,7 +77,8 @@ def _row(
     listed = ", ".join(names)
     exec(
         f"def body({listed}): "
-        f"return apply({function!r}, {kernel!r}, {halves}, {ints}, {listed})", space
+        f"return apply({function!r}, {kernel!r}, {halves}, {ints}, {listed})",
+        space,
     )
     return operator(name + schema, tags="out", variants=variants, inplace=inplace)(
         space["body"]
@@ -76,8 +87,15 @@ def _row(
 
 def _both(name: str, function: str, kernel: str, **options: Any) -> Operator:
     """A function that is public as ``torch.name`` and as a method too."""
-    return _row(name, function, kernel, halves=True, variants="function method",
-                inplace=True, **options)
+    return _row(
+        name,
+        function,
+        kernel,
+        halves=True,
+        variants="function method",
+        inplace=True,
+        **options,
+    )
 
 
 _PAIR = "(Tensor self, Tensor other) -> Tensor"
@@ -86,7 +104,10 @@ _MIXED = "(Tensor|Scalar self, Tensor|Scalar other) -> Tensor"
 # Error functions.
 
 erfc = _both("erfc", "erfc", "erfc_vml_cpu")
-derive(erfc, self=lambda grad, self: -2 / math.sqrt(math.pi) * (-(self * self)).exp() * grad)
+derive(
+    erfc,
+    self=lambda grad, self: -2 / math.sqrt(math.pi) * (-(self * self)).exp() * grad,
+)
 erfinv = _both("erfinv", "erfinv", "erfinv_vml_cpu")
 derive(
     erfinv,
@@ -100,14 +121,16 @@ derive(
 log_ndtr = _row("special_log_ndtr", "log_ndtr")
 derive(
     log_ndtr,
-    self=lambda grad, self: grad / torch.special_erfcx(self * -math.sqrt(0.5))
-    * math.sqrt(2 / math.pi),
+    self=lambda grad, self: (
+        grad / torch.special_erfcx(self * -math.sqrt(0.5)) * math.sqrt(2 / math.pi)
+    ),
 )
 ndtri = _row("special_ndtri", "ndtri")
 derive(
     ndtri,
-    self=lambda grad, result: grad * math.sqrt(2 * math.pi)
-    * (result * result / 2).exp(),
+    self=lambda grad, result: (
+        grad * math.sqrt(2 * math.pi) * (result * result / 2).exp()
+    ),
 )
 
 
@@ -126,7 +149,9 @@ digamma = _both("digamma", "digamma", "digamma")
 derive(digamma, self=lambda grad, self: grad * torch.polygamma(1, self))
 
 
-@operator("polygamma(int n, Tensor self) -> Tensor", tags="out", variants="function method")
+@operator(
+    "polygamma(int n, Tensor self) -> Tensor", tags="out", variants="function method"
+)
 def polygamma(n, self):
     """The ``n``-th derivative of digamma."""
     if n < 0:
@@ -134,6 +159,8 @@ def polygamma(n, self):
     if n == 0:
         return torch.digamma(self)
     scale = (-1.0) ** (n + 1) * math.gamma(n + 1.0)
+    if self.dtype in _HALVES:
+        return (scale * torch.special_zeta(float(n + 1), self.float())).to(self.dtype)
     return scale * torch.special_zeta(float(n + 1), self)
 
 
@@ -157,16 +184,20 @@ def mvlgamma(self, p):
 
 derive(
     mvlgamma,
-    self=lambda grad, self, p: grad * torch.digamma(
-        self.unsqueeze(-1) - torch.arange(p, dtype=self.dtype, device=self.device) / 2
-    ).sum(-1),
+    self=lambda grad, self, p: (
+        grad
+        * torch.digamma(
+            self.unsqueeze(-1)
+            - torch.arange(p, dtype=self.dtype, device=self.device) / 2
+        ).sum(-1)
+    ),
 )
 
 
 def _igamma_other(sign: int) -> Any:
-    return lambda grad, self, other: sign * grad * (
-        (self - 1) * other.log() - other - torch.lgamma(self)
-    ).exp()
+    return lambda grad, self, other: (
+        sign * grad * ((self - 1) * other.log() - other - torch.lgamma(self)).exp()
+    )
 
 
 def _igamma_self(grad: Any) -> Any:
@@ -187,7 +218,9 @@ def _zeta_self(grad: Any) -> Any:
 derive(
     zeta,
     self=_zeta_self,
-    other=lambda grad, self, other: grad * -self * torch.special_zeta(self + 1.0, other),
+    other=lambda grad, self, other: (
+        grad * -self * torch.special_zeta(self + 1.0, other)
+    ),
 )
 
 # Entropies and products with logarithms.
@@ -215,8 +248,8 @@ xlog1py = x_log("special_xlog1py", lambda y: torch.log1p(y))
 derive(
     xlog1py,
     name_="SpecialXlog1PyBackward0",
-    self=lambda grad, self, other: grad * torch.where(
-        (self == 0) & (other <= -1), 0, _log1p_of(grad, other)
+    self=lambda grad, self, other: (
+        grad * torch.where((self == 0) & (other <= -1), 0, _log1p_of(grad, other))
     ),
     other=lambda grad, self, other: grad * self / (other + 1),
 )
@@ -234,8 +267,8 @@ i0e = _row("special_i0e", "i0e", halves=True)
 derive(
     i0e,
     name_="SpecialI0EBackward0",
-    self=lambda grad, self, result: grad * (
-        torch.special_i1e(self) - torch.sgn(self) * result
+    self=lambda grad, self, result: (
+        grad * (torch.special_i1e(self) - torch.sgn(self) * result)
     ),
 )
 i1 = _row("special_i1", "i1", halves=True)
@@ -255,8 +288,9 @@ derive(
 derive(
     i1e,
     name_="SpecialI1EBackward0",
-    self=lambda grad, self, result: grad * (
-        torch.special_i0e(self) - result * torch.sgn(self) - _over(result, self)
+    self=lambda grad, self, result: (
+        grad
+        * (torch.special_i0e(self) - result * torch.sgn(self) - _over(result, self))
     ),
 )
 for _name in """
@@ -278,7 +312,10 @@ for _name in """
     shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
     shifted_chebyshev_polynomial_w
 """.split():
-    nondifferentiable(_row(
-        "special_" + _name, _name,
-        schema="(Tensor|Scalar x, Tensor|Scalar n) -> Tensor",
-    ))
+    nondifferentiable(
+        _row(
+            "special_" + _name,
+            _name,
+            schema="(Tensor|Scalar x, Tensor|Scalar n) -> Tensor",
+        )
+    )

@@ -24,8 +24,9 @@ class Adafactor(RuleOptimizer):
         params: parameters, named parameters or groups of either; no complex ones.
         lr: the largest relative step size, and the learning rate of weight decay.
         beta2_decay: the power of the step by which the averages' memory grows.
-        eps: the least variance is the square of the first (the dtype's epsilon if None);
-            the second is the least size of a parameter that steps are relative to.
+        eps: the least variance is the square of the first (the dtype's epsilon if
+            None); the second is the least size of a parameter that steps are relative
+            to.
         d: updates of a larger root mean square are scaled down to it.
         weight_decay: how much parameters shrink each step, times ``lr``.
         foreach: updates lists of tensors at a time.

@@ -42,8 +42,8 @@ def strong_wolfe(
 ) -> tuple[float, Any, Any, int]:
     """Finds a step length that lowers the loss and flattens the slope enough.
 
-    Follows Nocedal and Wright, `Numerical Optimization`, algorithms 3.5 and 3.6, with the
-    safeguards of M. Schmidt's ``minFunc``.
+    Follows Nocedal and Wright, `Numerical Optimization`, algorithms 3.5 and 3.6, with
+    the safeguards of M. Schmidt's ``minFunc``.
 
     Args:
         evaluate: gives the loss and the gradient after a step of some length.

@@ -24,11 +24,12 @@ __all__ = [
 ]
 
 EPOCH_DEPRECATION_WARNING = (
-    "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
-    "where possible. Please use `scheduler.step()` to step the scheduler. During the "
-    "deprecation, if epoch is different from None, the closed form is used instead of the "
-    "new chainable form, where available. Please open an issue if you are unable to "
-    "replicate your use case: https://github.com/pytorch/pytorch/issues/new/choose."
+    "The epoch parameter in `scheduler.step()` was not necessary and is being "
+    "deprecated where possible. Please use `scheduler.step()` to step the scheduler. "
+    "During the deprecation, if epoch is different from None, the closed form is used "
+    "instead of the new chainable form, where available. Please open an issue if you "
+    "are unable to replicate your use case: "
+    "https://github.com/pytorch/pytorch/issues/new/choose."
 )
 _MORE = (
     "See more details at "
@@ -71,8 +72,8 @@ def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
 class LRScheduler:
     """The base of learning rate schedules.
 
-    Subclasses say in :meth:`get_lr` what the rates shall be. Making a scheduler sets the
-    rates of epoch 0, so make it before the optimizer loads a checkpoint.
+    Subclasses say in :meth:`get_lr` what the rates shall be. Making a scheduler sets
+    the rates of epoch 0, so make it before the optimizer loads a checkpoint.
 
     Args:
         optimizer: whose rates to set.
@@ -167,8 +168,8 @@ class LRScheduler:
                 warnings.warn(
                     "Detected call of `lr_scheduler.step()` before `optimizer.step()`. "
                     "In PyTorch 1.1.0 and later, you should call them in the opposite "
-                    "order: `optimizer.step()` before `lr_scheduler.step()`.  Failure to "
-                    "do this will result in PyTorch skipping the first value of the "
+                    "order: `optimizer.step()` before `lr_scheduler.step()`.  Failure "
+                    "to do this will result in PyTorch skipping the first value of the "
                     f"learning rate schedule. {_MORE}",
                     UserWarning,
                     stacklevel=2,

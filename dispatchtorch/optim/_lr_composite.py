@@ -23,15 +23,15 @@ def _check_same_optimizer(
                 f"{name} at index {i} should have `optimizer` as its attribute."
             )
         if isinstance(scheduler, ReduceLROnPlateau):
-            raise ValueError(  # noqa: TRY004 - PyTorch's
+            raise ValueError(
                 f"{name} does not support `ReduceLROnPlateau` scheduler as it requires "
                 "additional kwargs to be specified when calling `step`, but got one at "
                 f"index {i} in the given schedulers sequence."
             )
         if scheduler.optimizer != optimizer:
             raise ValueError(
-                f"{name} expects all schedulers to belong to the same optimizer, but got "
-                f"scheduler {type(scheduler).__name__} at index {i} has "
+                f"{name} expects all schedulers to belong to the same optimizer, but "
+                f"got scheduler {type(scheduler).__name__} at index {i} has "
                 f"{scheduler.optimizer}, which is different from "
                 f"{type(optimizer).__name__}."
             )
@@ -82,9 +82,9 @@ class SequentialLR(_Composite):
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
                 "Sequential Schedulers expects number of schedulers provided to be one "
-                "more than the number of milestone points, but got number of schedulers "
-                f"{len(schedulers)} and the number of milestones to be equal to "
-                f"{len(milestones)}"
+                "more than the number of milestone points, but got number of "
+                f"schedulers {len(schedulers)} and the number of milestones to be "
+                f"equal to {len(milestones)}"
             )
         self._schedulers = schedulers
         self._milestones = milestones
@@ -132,8 +132,8 @@ class ChainedScheduler(_Composite):
     ) -> None:
         if len(schedulers) < 1:
             raise ValueError(
-                "ChainedScheduler expects at least one scheduler to be chained, but got "
-                "no scheduler."
+                "ChainedScheduler expects at least one scheduler to be chained, but "
+                "got no scheduler."
             )
         optimizer = optimizer or schedulers[0].optimizer
         _check_same_optimizer("ChainedScheduler", schedulers, optimizer)

@@ -20,7 +20,8 @@ def _uses_beta1(optimizer: Optimizer) -> bool:
     """Whether the first beta is what stands for momentum; an error if nothing does."""
     if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
         raise ValueError(
-            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+            "optimizer must support momentum or beta1 with `cycle_momentum` option "
+            "enabled"
         )
     return "betas" in optimizer.defaults
 
@@ -346,8 +347,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(  # noqa: TRY004 - PyTorch's
-                f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
+            raise ValueError(
+                f"Expected float or int eta_min, but got {eta_min} of type "
+                f"{type(eta_min)}"
             )
         self.T_0 = T_0
         self.T_i = T_0

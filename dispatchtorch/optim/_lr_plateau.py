@@ -27,7 +27,8 @@ class ReduceLROnPlateau(LRScheduler):
         factor: what the rate is multiplied by.
         patience: how many epochs without progress are put up with.
         threshold: how much better counts as progress.
-        threshold_mode: whether the threshold is relative (``"rel"``) or not (``"abs"``).
+        threshold_mode: whether the threshold is relative (``"rel"``) or not
+            (``"abs"``).
         cooldown: epochs to wait after a reduction before looking again.
         min_lr: the least rate, or a list with one for each group.
         eps: smaller reductions are not made.
@@ -95,7 +96,8 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether a reduction was made too short a time ago to look for progress."""
         return self.cooldown_counter > 0
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type:
+    ignore[override]
         """Looks at the metric after an epoch, and reduces the rates if need be."""
         value = float(metrics)
         if epoch is None:
@@ -125,8 +127,8 @@ class ReduceLROnPlateau(LRScheduler):
                     f"The number of param groups in the `optimizer` ({len(groups)}) "
                     "differs from when `ReduceLROnPlateau` was initialized "
                     f"({len(self.min_lrs)}), usually due to a new param group being "
-                    "added to the optimizer. Please modify the `min_lrs` field to match "
-                    "the length of the `optimizer` param groups."
+                    "added to the optimizer. Please modify the `min_lrs` field to "
+                    "match the length of the `optimizer` param groups."
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, least in zip(groups, self.min_lrs, strict=True):

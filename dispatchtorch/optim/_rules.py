@@ -23,11 +23,13 @@ from .optimizer import Optimizer, ParamsT
 
 __all__ = [
     "RuleOptimizer",
+    "add_product_",
+    "add_quotient_",
     "add_scaled_",
-    "addcdiv_scaled_",
     "check",
     "check_betas",
     "check_lr",
+    "mix_",
     "number",
     "run_functional",
     "scalar_dtype",
@@ -72,23 +74,41 @@ def number(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
-# Arithmetic whose factor may be a number, a tensor or one tensor for each in a list.
+# Arithmetic that rules are made of. For one tensor it is spelled out in basic
+# operators, which every device has as kernels of their own; for lists in those that do
+# more at once. Factors may be numbers, tensors, or one tensor for each in a list.
 
 
 def add_scaled_(self: Any, other: Any, scale: Any) -> None:
     """``self += scale * other``."""
-    if isinstance(scale, (float, int)):
+    if type(self) is TensorList and isinstance(scale, (float, int)):
         self.add_(other, alpha=scale)
     else:
         self.add_(other * scale)
 
 
-def addcdiv_scaled_(self: Any, one: Any, other: Any, scale: Any) -> None:
+def add_product_(self: Any, one: Any, other: Any, scale: float) -> None:
+    """``self += scale * one * other``."""
+    if type(self) is TensorList:
+        self.addcmul_(one, other, value=scale)
+    else:
+        self.add_((one * other).mul_(scale))
+
+
+def add_quotient_(self: Any, one: Any, other: Any, scale: Any) -> None:
     """``self += scale * one / other``."""
-    if isinstance(scale, (float, int)):
+    if type(self) is TensorList and isinstance(scale, (float, int)):
         self.addcdiv_(one, other, value=scale)
     else:
-        self.addcdiv_(one * scale, other)
+        self.add_(one / other * scale)
+
+
+def mix_(self: Any, other: Any, share: float) -> None:
+    """``self += share * (other - self)``, exact for a share of 1."""
+    if type(self) is TensorList or share >= 0.5:
+        self.lerp_(other, share)
+    else:
+        self.add_((other - self).mul_(share))
 
 
 # New state.
@@ -301,11 +321,9 @@ def _pulled(update: Update, decay: Any) -> Update:
     """Weight decay as a penalty: a part of the gradient."""
 
     def pull(param: Any, grad: Any, state: State, step: Any) -> None:
-        if isinstance(decay, (float, int)):
-            grad = grad.add(param, alpha=decay)
-        else:
-            # The parameter changes in place, but the derivative for the decay needs it.
-            grad = grad + param.clone() * decay
+        # The parameter changes in place, but the derivative for a tensor needs it.
+        plain = isinstance(decay, (float, int))
+        grad = grad + (param if plain else param.clone()) * decay
         update(param, grad, state, step)
 
     return pull

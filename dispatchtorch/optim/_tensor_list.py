@@ -1,8 +1,8 @@
 """Many tensors that take part in arithmetic as if they were one.
 
 An update rule is written once, with tensor methods. Run on ``TensorList`` operands it
-calls the ``_foreach_`` operators, which devices may offer as one kernel over a whole list,
-and goes tensor by tensor where there is no such operator.
+calls the ``_foreach_`` operators, which devices may offer as one kernel over a whole
+list, and goes tensor by tensor where there is no such operator.
 """
 
 from __future__ import annotations

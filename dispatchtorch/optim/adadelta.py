@@ -9,6 +9,7 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
+    add_product_,
     add_scaled_,
     check,
     check_lr,
@@ -83,14 +84,14 @@ class Adadelta(RuleOptimizer):
 
         def update(param: Any, grad: Any, state: State, step: Any) -> None:
             square, moved = state["square_avg"], state["acc_delta"]
-            square.mul_(rho).addcmul_(grad, grad, value=rest)
+            add_product_(square.mul_(rho), grad, grad, rest)
             root = square.add(eps).sqrt_()
             delta = moved.add(eps).sqrt_()
             if recorded:
                 delta = delta / root * grad
             else:
                 delta.div_(root).mul_(grad)
-            moved.mul_(rho).addcmul_(delta, delta, value=rest)
+            add_product_(moved.mul_(rho), delta, delta, rest)
             add_scaled_(param, delta, down)
 
         return update

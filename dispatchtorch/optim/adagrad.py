@@ -11,7 +11,7 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
-    addcdiv_scaled_,
+    add_quotient_,
     check,
     check_lr,
     run_functional,
@@ -113,10 +113,10 @@ class Adagrad(RuleOptimizer):
             if grad.is_sparse:
                 _update_rows(param, grad, squares, scale, eps)
                 return
-            squares.addcmul_(grad, grad, value=1)
+            squares.add_(grad * grad)
             root = squares.sqrt()
             root = root.add(eps) if recorded else root.add_(eps)
-            addcdiv_scaled_(param, grad, root, scale)
+            add_quotient_(param, grad, root, scale)
 
         return update
 

@@ -11,10 +11,12 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
-    addcdiv_scaled_,
+    add_product_,
+    add_quotient_,
     check,
     check_betas,
     check_lr,
+    mix_,
     number,
     run_functional,
     zeros,
@@ -31,8 +33,8 @@ class Adam(RuleOptimizer):
     Args:
         params: parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        betas: how much of the running averages of the gradient and of its square is kept
-            each step; two numbers or two tensors of one element.
+        betas: how much of the running averages of the gradient and of its square is
+            kept each step; two numbers or two tensors of one element.
         eps: added to the denominator.
         weight_decay: factor of the L2 penalty.
         amsgrad: divides by the largest average so far, as in
@@ -134,13 +136,13 @@ class Adam(RuleOptimizer):
                 elementwise(_mix_, mean, grad, beta1)
                 elementwise(_mix_, square, grad * grad, beta2)
             else:
-                mean.lerp_(grad, rest1)
-                square.mul_(beta2).addcmul_(grad, grad, value=rest2)
+                mix_(mean, grad, rest1)
+                add_product_(square.mul_(beta2), grad, grad, rest2)
             if amsgrad:
                 maximum_(state["max_exp_avg_sq"], square)
                 square = state["max_exp_avg_sq"]
             root = square.sqrt() / (1 - beta2**step) ** 0.5
-            addcdiv_scaled_(param, mean, root.add_(eps), down / (1 - beta1**step))
+            add_quotient_(param, mean, root.add_(eps), down / (1 - beta1**step))
 
         return update
 

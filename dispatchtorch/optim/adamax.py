@@ -9,10 +9,11 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
-    addcdiv_scaled_,
+    add_quotient_,
     check,
     check_betas,
     check_lr,
+    mix_,
     run_functional,
     zeros,
 )
@@ -28,7 +29,8 @@ class Adamax(RuleOptimizer):
     Args:
         params: parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        betas: how much of the running average and of the running norm is kept each step.
+        betas: how much of the running average and of the running norm is kept each
+            step.
         eps: added to the size of the gradient.
         weight_decay: factor of the L2 penalty.
         foreach: updates lists of tensors at a time.
@@ -87,9 +89,9 @@ class Adamax(RuleOptimizer):
 
         def update(param: Any, grad: Any, state: State, step: Any) -> None:
             mean, norm = state["exp_avg"], state["exp_inf"]
-            mean.lerp_(grad, rest1)
+            mix_(mean, grad, rest1)
             maximum_(norm.mul_(beta2), grad.abs().add_(eps))
-            addcdiv_scaled_(param, mean, norm, down / (1 - beta1**step))
+            add_quotient_(param, mean, norm, down / (1 - beta1**step))
 
         return update
 

@@ -11,10 +11,12 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
-    addcdiv_scaled_,
+    add_product_,
+    add_quotient_,
     check,
     check_betas,
     check_lr,
+    mix_,
     number,
     run_functional,
     scalar_dtype,
@@ -115,12 +117,12 @@ class NAdam(RuleOptimizer):
             product = state["mu_product"].mul_(mu)
             if not capturable:
                 product = number(product)
-            mean.lerp_(grad, rest1)
-            square.mul_(beta2).addcmul_(grad, grad, value=rest2)
+            mix_(mean, grad, rest1)
+            add_product_(square.mul_(beta2), grad, grad, rest2)
             root = square.div(1 - beta2**step).sqrt()
             root = root.add(eps) if recorded else root.add_(eps)
-            addcdiv_scaled_(param, grad, root, (1 - mu) * -lr / (1 - product))
-            addcdiv_scaled_(param, mean, root, mu_next * -lr / (1 - product * mu_next))
+            add_quotient_(param, grad, root, (1 - mu) * -lr / (1 - product))
+            add_quotient_(param, mean, root, mu_next * -lr / (1 - product * mu_next))
 
         return update
 

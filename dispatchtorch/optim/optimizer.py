@@ -460,7 +460,7 @@ def swap_in_optimizer_params_and_state(
         )
     new_state = swapin_optim_state.get("state")
     if not isinstance(new_state, dict):
-        raise RuntimeError(  # noqa: TRY004 - PyTorch's
+        raise RuntimeError(
             f"{own} swapin_optim_state['state'] to be a dict mapping packed parameter "
             f"ids to per-param state dicts, got {type(new_state).__name__}."
         )

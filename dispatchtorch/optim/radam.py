@@ -11,9 +11,11 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
+    add_product_,
     check,
     check_betas,
     check_lr,
+    mix_,
     run_functional,
     zeros,
 )
@@ -96,8 +98,8 @@ class RAdam(RuleOptimizer):
 
         def update(param: Any, grad: Any, state: State, step: Any) -> None:
             mean, square = state["exp_avg"], state["exp_avg_sq"]
-            mean.lerp_(grad, rest1)
-            square.mul_(beta2).addcmul_(grad, grad, value=rest2)
+            mix_(mean, grad, rest1)
+            add_product_(square.mul_(beta2), grad, grad, rest2)
             kept = beta2**step
             length = longest - 2 * step * kept / (1 - kept)
             # The first steps are plain momentum: their variance says too little.

@@ -9,10 +9,12 @@ from ._rules import (
     RuleOptimizer,
     State,
     Update,
+    add_product_,
+    add_quotient_,
     add_scaled_,
-    addcdiv_scaled_,
     check,
     check_lr,
+    mix_,
     run_functional,
     zeros,
 )
@@ -98,19 +100,19 @@ class RMSprop(RuleOptimizer):
 
         def update(param: Any, grad: Any, state: State, step: Any) -> None:
             square = state["square_avg"]
-            square.mul_(alpha).addcmul_(grad, grad, value=rest)
+            add_product_(square.mul_(alpha), grad, grad, rest)
             if centered:
                 mean = state["grad_avg"]
-                mean.lerp_(grad, rest)
-                square = square.addcmul(mean, mean, value=-1)
+                mix_(mean, grad, rest)
+                square = square - mean * mean
             root = square.sqrt()
             root = root.add(eps) if recorded else root.add_(eps)
             if momentum > 0:
                 buffer = state["momentum_buffer"]
-                buffer.mul_(momentum).addcdiv_(grad, root)
+                buffer.mul_(momentum).add_(grad / root)
                 add_scaled_(param, buffer, down)
             else:
-                addcdiv_scaled_(param, grad, root, down)
+                add_quotient_(param, grad, root, down)
 
         return update
 

@@ -89,7 +89,7 @@ class Rprop(RuleOptimizer):
             factor.masked_fill_(sign > 0, more).masked_fill_(turned, less)
             size.mul_(factor).clamp_(least, largest)
             grad = grad.masked_fill(turned, 0)
-            param.addcmul_(grad.sign(), size, value=-1)
+            param.sub_(grad.sign() * size)
             previous.copy_(grad)
 
         def update(param: Any, grad: Any, state: State, step: Any) -> None:

@@ -100,8 +100,8 @@ class SGD(RuleOptimizer):
                 if buffer is None:
                     buffer = state["momentum_buffer"] = grad.detach().clone()
                 else:
-                    buffer.mul_(momentum).add_(grad, alpha=share)
-                grad = grad.add(buffer, alpha=momentum) if nesterov else buffer
+                    add_scaled_(buffer.mul_(momentum), grad, share)
+                grad = grad + buffer * momentum if nesterov else buffer
             add_scaled_(param, grad, down)
 
         return update

@@ -26,7 +26,9 @@ special.log_ndtr(x)  special.ndtri(p)  special.entr(p)  special.xlog1py(x,p)
 special.zeta(2.,q)  special.i0e(x)  special.i1(x)  special.i1e(x)  subtract(x,y)
 multiply(x,2)  atan2(x,y)  fmod(x,y)  remainder(x,y)  maximum(x,y)  square(x)
 """.split("  ")
-SMOOTH = [each for line in "  ".join(SMOOTH).split("\n") for each in line.split("  ") if each]
+SMOOTH = [
+    each for line in "  ".join(SMOOTH).split("\n") for each in line.split("  ") if each
+]
 
 NAMED = {
     "clamp(x,0,1)": "ClampBackward1", "clamp(x,y,q)": "ClampBackward0",
@@ -60,7 +62,9 @@ def test_values_and_both_gradients(text: str) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("text", [s for s in SMOOTH if "special" not in s])
 def test_values_in_single_and_half_precision(text: str, dtype: str) -> None:
-    if dtype == "bfloat16" and any(s in text for s in ("round", "digamma", "polygamma")):
+    if dtype == "bfloat16" and any(
+        s in text for s in ("round", "digamma", "polygamma")
+    ):
         pytest.skip("rounds at another place")
     compare(call(text), *operands(dtype))
 
@@ -68,7 +72,9 @@ def test_values_in_single_and_half_precision(text: str, dtype: str) -> None:
 @pytest.mark.oracle
 @pytest.mark.parametrize(("text", "name"), NAMED.items())
 def test_the_graph_has_pytorchs_node_names(text: str, name: str) -> None:
-    made = call(text)(torch, *[torch.tensor(v, requires_grad=True) for v in (X, Y, P, Q)])
+    made = call(text)(
+        torch, *[torch.tensor(v, requires_grad=True) for v in (X, Y, P, Q)]
+    )
     assert type(made.grad_fn).__name__ == name
     compare(call(text), *operands("float32", True), grad_fn=True)
 
@@ -110,7 +116,7 @@ def test_two_operands_of_every_kind(name: str, second: Any, dtype: str) -> None:
         lambda m, x: m.lerp(x, x.double(), 0.5),
         lambda m, x: m.addcdiv(*[m.tensor([1])] * 3),
         lambda m, x: m.frexp(m.tensor([1])),
-        lambda m, x: m.tensor([1]).clamp_(0.5),
+        lambda m, x: m.tensor([1]).add_(0.5),
         lambda m, x: x + m.ones(3),
         lambda m, x: m.ones(1).add_(x),
         lambda m, x: m.tensor([True]) - 1,

@@ -165,8 +165,15 @@ class _Functions:
             made = made - xp.where(small, 1 / z, 0)
             z = xp.where(small, z + 1, z)
         s = 1 / (z * z)
-        series = s * (1 / 12 - s * (1 / 120 - s * (1 / 252 - s * (
-            1 / 240 - s * (1 / 132 - s * (691 / 32760 - s / 12))))))
+        series = s * (
+            1 / 12
+            - s
+            * (
+                1 / 120
+                - s
+                * (1 / 252 - s * (1 / 240 - s * (1 / 132 - s * (691 / 32760 - s / 12))))
+            )
+        )
         made = made + xp.log(z) - 0.5 / z - series
         turn = y - xp.trunc(y)
         mirror = made - math.pi / xp.tan(math.pi * turn)
@@ -190,8 +197,14 @@ class _Functions:
             shift = xp.where(small, shift * w, shift)
             w = xp.where(small, w + 1, w)
         s = 1 / (w * w)
-        series = (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (
-            1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / w
+        series = (
+            1 / 12
+            - s
+            * (
+                1 / 360
+                - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360)))
+            )
+        ) / w
         made = (w - 0.5) * xp.log(w) - w + 0.5 * math.log(2 * math.pi) + series
         made = xp.asarray(made - xp.log(shift))
         if near.any():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dispatchtorch as torch
@@ -15,35 +14,6 @@ if TYPE_CHECKING:
     from dispatchtorch import Tensor
 
 __all__ = ["MultiheadAttention"]
-
-
-def _canonical_mask(
-    mask: Tensor | None,
-    mask_name: str,
-    other: Tensor | None,
-    other_name: str,
-    target_type: Any,
-) -> Tensor | None:
-    """`mask` as something to add to scores: boolean True becomes -inf.
-
-    Raises AssertionError for integers and warns where `other`, the mask that it goes
-    together with, has another dtype.
-    """
-    if mask is None:
-        return None
-    if mask.dtype != torch.bool and not mask.is_floating_point():
-        raise AssertionError(
-            f"only bool and floating types of {mask_name} are supported"
-        )
-    if other is not None and mask.dtype != other.dtype:
-        warnings.warn(
-            f"Support for mismatched {mask_name} and {other_name} is deprecated. "
-            "Use same type for both instead.",
-            stacklevel=3,
-        )
-    if mask.is_floating_point():
-        return mask
-    return torch.zeros_like(mask, dtype=target_type).masked_fill_(mask, float("-inf"))
 
 
 class MultiheadAttention(Module):
@@ -163,10 +133,6 @@ class MultiheadAttention(Module):
             is_causal: a promise that `attn_mask`, which must be given, is causal.
         """
         swap = self.batch_first and query.dim() == 3
-        key_padding_mask = _canonical_mask(
-            key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", query.dtype
-        )
-        attn_mask = _canonical_mask(attn_mask, "attn_mask", None, "", query.dtype)
         if swap:
             # What was one tensor stays one, so that one projection serves for all.
             swapped = {id(t): t for t in (query, key, value)}

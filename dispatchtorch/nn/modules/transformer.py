@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dispatchtorch as torch
 from dispatchtorch.nn import functional as F
 from dispatchtorch.nn import init
+from dispatchtorch.nn._functional_attention import _additive
 from dispatchtorch.nn.modules.activation import GELU, ReLU
-from dispatchtorch.nn.modules.attention import MultiheadAttention, _canonical_mask
+from dispatchtorch.nn.modules.attention import MultiheadAttention
 from dispatchtorch.nn.modules.container import ModuleList
 from dispatchtorch.nn.modules.dropout import Dropout
 from dispatchtorch.nn.modules.linear import Linear
@@ -266,15 +267,15 @@ class TransformerEncoder(Module):
         in MultiheadAttention; `is_causal` promises that `mask` is causal, None finds
         out.
         """
-        padding = _canonical_mask(
+        padding = _additive(
             src_key_padding_mask, "src_key_padding_mask", mask, "mask", src.dtype
         )
         real = self._real_positions(src, mask, src_key_padding_mask)
         if real is not None:
-            padding = _canonical_mask(
+            padding = _additive(
                 real.logical_not(), "src_key_padding_mask", None, "", src.dtype
             )
-        mask = _canonical_mask(mask, "mask", None, "", src.dtype)
+        mask = _additive(mask, "mask", None, "", src.dtype)
         batch_first = getattr(
             getattr(self.layers[0], "self_attn", None), "batch_first", False
         )
@@ -475,14 +476,14 @@ class TransformerEncoderLayer(_Layer):
         is_causal: bool = False,
     ) -> Tensor:
         """The encoded `src`; see TransformerEncoder for shapes and masks."""
-        src_key_padding_mask = _canonical_mask(
+        src_key_padding_mask = _additive(
             src_key_padding_mask,
             "src_key_padding_mask",
             src_mask,
             "src_mask",
             src.dtype,
         )
-        src_mask = _canonical_mask(src_mask, "src_mask", None, "", src.dtype)
+        src_mask = _additive(src_mask, "src_mask", None, "", src.dtype)
         x = self._block(
             src,
             self.norm1,

@@ -250,7 +250,7 @@ def test_a_fused_convolution_computes_what_both_did():
 FUNCTIONAL = """
 import warnings; warnings.simplefilter('ignore')
 call = nn.utils.stateless.functional_call
-m = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)); x = torch.ones(3, 2)
+m = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)); x = torch.randn(3, 2)
 sd = {k: v.detach().clone() for k, v in m.state_dict().items()}
 one = torch.ones(1, 1)
 class Tied(nn.Module):
