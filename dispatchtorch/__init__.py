@@ -67,7 +67,8 @@ _LAZY = {
         "dispatchtorch.storage": "UntypedStorage TypedStorage FloatStorage DoubleStorage "
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
         "ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage",
-        "dispatchtorch.functional": "einsum broadcast_tensors broadcast_shapes",
+        "dispatchtorch.functional": "broadcast_tensors broadcast_shapes meshgrid "
+        "cartesian_prod block_diag atleast_1d atleast_2d atleast_3d unravel_index",
     }.items()
     for name in names.split()
 }

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -208,14 +208,11 @@ def _unpack(archive: str, folder: str) -> None:
         inside = os.path.join(scratch, "unpacked")
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                root = os.path.realpath(inside)
-                for name in zipped.namelist():
-                    target = os.path.realpath(os.path.join(inside, name))
-                    if os.path.commonpath([root, target]) != root:
-                        raise ValueError(f"{archive} has a path outside of it: {name}")
+                _check_inside(inside, zipped.namelist())
                 zipped.extractall(inside)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tarred:
+                _check_inside(inside, tarred.getnames())
                 tarred.extractall(inside, filter="data")
         else:
             raise ValueError(f"{archive} is neither a folder nor a zip or tar archive")
@@ -225,6 +222,14 @@ def _unpack(archive: str, folder: str) -> None:
         if os.path.exists(folder):
             shutil.rmtree(folder)
         os.replace(inside, folder)
+
+
+def _check_inside(folder: str, names: Iterable[str]) -> None:
+    root = os.path.realpath(folder)
+    for name in names:
+        target = os.path.realpath(os.path.join(root, name))
+        if os.path.commonpath([root, target]) != root:
+            raise ValueError(f"the archive has a path outside of it: {name}")
 
 
 # GitHub ---------------------------------------------------------------------------

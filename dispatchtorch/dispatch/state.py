@@ -57,7 +57,7 @@ class exclude:  # noqa: N801 - used as `with exclude(keys):`
         self.keys = keys
 
     def __enter__(self) -> None:
-        self.before = update(tls.mask & ~self.keys, tls.include)
+        self.before = update(tls.mask & ~self.keys, tls.include & ~self.keys)
 
     def __exit__(self, *exc_info: object) -> None:
         update(*self.before)

@@ -290,13 +290,10 @@ def _channels(
             "using dropout1d instead.",
             stacklevel=3,
         )
-    unbatched = dims != 2 and ndim not in (dims + 2,) and (dims == 3 or ndim == 2)
-    if unbatched:
-        input = input.unsqueeze_(0) if inplace else input.unsqueeze(0)
-    made = _either("feature_dropout", inplace, input, p, training)
-    if unbatched:
-        made = made.squeeze_(0) if inplace else made.squeeze(0)
-    return made
+    if dims == 2 or ndim == dims + 2 or dims == 1 and ndim != 2:
+        return _either("feature_dropout", inplace, input, p, training)
+    made = _either("feature_dropout", inplace, input.unsqueeze(0), p, training)
+    return input if inplace else made.squeeze(0)
 
 
 def dropout1d(

@@ -207,7 +207,7 @@ def scaled_dot_product_attention(
     if _is_fusable(query, key, value, attn_mask, dropout_p):
         if attn_mask is not None:
             q, k = query._shape, key._shape
-            broadcast_shapes([attn_mask._shape, (*q[:3], k[2])])
+            broadcast_shapes([(*q[:3], k[2]), attn_mask._shape])
         return torch._fused_attention(
             query, key, value, attn_mask, is_causal, _scale_of(query, scale)
         )[0]

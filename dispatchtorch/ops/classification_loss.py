@@ -178,8 +178,11 @@ def nll_loss_nd(self, target, weight, reduction, ignore_index):
         return torch.nll_loss_forward(self, target, weight, reduction, ignore_index)[0]
     wanted = (self._shape[0], *self._shape[2:])
     if target._shape != wanted:
+        shape, given = list(self._shape), list(target._shape)
         raise RuntimeError(
-            f"Expected target size {list(wanted)}, got {list(target._shape)}"
+            f"size mismatch (got input: {shape} , target: {given}"
+            if self.ndim == 4
+            else f"Expected target size {list(wanted)}, got {given}"
         )
     return torch.nll_loss2d_forward(self, target, weight, reduction, ignore_index)[0]
 

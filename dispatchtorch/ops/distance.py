@@ -23,11 +23,15 @@ def cosine_similarity(x1, x2, dim, eps):
             f"{scalar_type_name(kind)}"
         )
     shape = broadcast_shapes([x1._shape, x2._shape])
-    x1, x2 = (t.to(kind).expand(shape) for t in (x1, x2))
     wrap_dim(dim, len(shape))
 
     def unit(x: Any) -> Any:
-        return x / torch.clamp_min(torch.norm(x, 2, dim, True), eps)
+        x = x.expand(shape)
+        x = x if x.dtype.category > dtypes.INT else x.to(kind)
+        size = torch.norm(x, 2, dim, True).clone()
+        # The bound takes no part in the gradient.
+        torch.clamp_min_(size.detach(), eps)
+        return x / size
 
     return (unit(x1) * unit(x2)).sum(dim)
 

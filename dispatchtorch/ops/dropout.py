@@ -114,9 +114,8 @@ def native_dropout(input, p, train):  # noqa: A002
 derive(
     native_dropout,
     outputs_=(0,),
+    # As in PyTorch, only an explicit True scales.
     input=lambda grad, p, train, mask: (
-        grad
-        if train is False
-        else grad * mask * (0.0 if p == 1 else 1 / (1 - p))
+        grad * mask * (1 if not train else 0.0 if p == 1 else 1 / (1 - p))
     ),
 )

@@ -60,11 +60,12 @@ def _compared(
     kernel: str = "",
     target_slope: Body | None = None,
     check: Body | None = None,
+    as_self: bool = False,
 ) -> None:
     """Declares a loss of ``losses(x, y, *parameters)`` and the operator of its gradient.
 
     ``slope`` is the derivative by ``x``; the one by ``y`` is its negative unless
-    ``target_slope`` says otherwise.
+    ``target_slope`` says otherwise. ``as_self``: in the dtype of ``x``, unpromoted.
     """
     forbid = floats_only(kernel) if kernel else {}
 
@@ -75,6 +76,11 @@ def _compared(
             refuse_but_floats(t, kernel)
         return reduced(losses(self, target, *rest), reduction)
 
+    computed = in_single(body)
+
+    def unpromoted(*args):  # type: ignore[no-untyped-def]
+        return computed(*args).to(args[0].dtype)
+
     def backward(grad_output, self, target, reduction, *rest):  # type: ignore[no-untyped-def]
         slopes = slope(self, target, *rest)
         return slopes * spread(grad_output, numel_of(slopes._shape), reduction)
@@ -83,7 +89,7 @@ def _compared(
         f"{name}(Tensor self, Tensor target, int reduction=1{parameters}) -> Tensor",
         lift=Pointwise("same", forbid=forbid) if check is None else None,
         variants="private",
-    )(in_single(body))
+    )(unpromoted if as_self else computed)
     op.__doc__ = losses.__doc__
     gradient = operator(
         f"{name}_backward(Tensor grad_output, Tensor self, Tensor target, "
@@ -160,14 +166,13 @@ def _huber(x: Any, y: Any, delta: float) -> Any:
     """Squares of differences below ``delta``, absolute ones above (Huber, 1964)."""
     distance = torch.abs(x - y)
     near = 0.5 * distance * distance
-    made = torch.where(distance <= delta, near, delta * (distance - 0.5 * delta))
-    return made.to(x.dtype)
+    return torch.where(distance <= delta, near, delta * (distance - 0.5 * delta))
 
 
 _compared(
     "huber_loss", ", float delta=1.0", _huber,
     lambda x, y, delta: torch.clamp(x - y, -delta, delta),
-    kernel="huber_cpu", check=_check_delta,
+    kernel="huber_cpu", check=_check_delta, as_self=True,
 )  # fmt: skip
 
 

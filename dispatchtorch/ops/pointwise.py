@@ -17,8 +17,15 @@ from dispatchtorch.dispatch.operator import (
     operator,
     primitive,
 )
-from dispatchtorch.lift import Pointwise
-from dispatchtorch.tensor import bare
+from dispatchtorch.lift import (
+    Pointwise,
+    _Broadcast,
+    _Failed,
+    native_as,
+    result_keys,
+    result_type,
+)
+from dispatchtorch.tensor import bare, new_tensor
 from dispatchtorch.ops._common import conj, torch
 
 _NO_BOOL_NEG = {
@@ -66,8 +73,6 @@ def _refusing(name: str, lift: Pointwise, body: Any, operands: int) -> Any:
         return body
 
     def check(*values: Any) -> None:
-        from dispatchtorch.lift import result_type
-
         lift.compute_dtype(get_operator(name), result_type(values))
 
     def unary(self):  # type: ignore[no-untyped-def]
@@ -313,8 +318,6 @@ def _flip(name: str, self: Any, other: Any) -> Any:
 
 
 def _scalar_operand_dtype(self: Any, other: Any) -> Any:
-    from dispatchtorch.lift import result_type
-
     return result_type([self, other])
 
 
@@ -345,11 +348,6 @@ logical_xor = _binary(
 nondifferentiable(logical_not, logical_and, logical_or, logical_xor)
 
 # Bits.
-
-_BITS_ONLY = {
-    dtypes.FLOAT: "\"bitwise_{op}_cpu\" not implemented for '{dtype}'",
-    dtypes.COMPLEX: "\"bitwise_{op}_cpu\" not implemented for '{dtype}'",
-}
 
 
 def _bits(name: str) -> Pointwise:
@@ -616,17 +614,8 @@ class _Where(Pointwise):
         return names, ["self", "other"], []
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
-        from dispatchtorch.lift import native_as, new_tensor, result_keys, result_type
-
         choose = kernel.function
-        if not backend.checks_broadcast:
-            from dispatchtorch.lift import _Broadcast
-
-            check: Any = _Broadcast(op, backend)
-        else:
-            check = None
-        from dispatchtorch.lift import _Failed
-
+        check: Any = None if backend.checks_broadcast else _Broadcast(op, backend)
         failed = _Failed(op, backend)
 
         def where(condition, self, other):  # type: ignore[no-untyped-def]

@@ -147,7 +147,7 @@ def adafactor(
     eps2: float,
     maximize: bool,
 ) -> None:
-    """The functional form of :class:`Adafactor`; moments that a tensor lacks are None."""
+    """The functional form of :class:`Adafactor`; moments that don't apply are None."""
     options = {
         "lr": lr,
         "beta2_decay": beta2_decay,

@@ -16,7 +16,7 @@ __all__ = ["ChainedScheduler", "SequentialLR"]
 def _check_same_optimizer(
     name: str, schedulers: Sequence[Any], optimizer: Optimizer
 ) -> None:
-    """Raises an error for a scheduler that can't be stepped together with the others."""
+    """Raises an error for a scheduler that can't be stepped with the others."""
     for i, scheduler in enumerate(schedulers):
         if not hasattr(scheduler, "optimizer"):
             raise TypeError(

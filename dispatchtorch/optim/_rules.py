@@ -68,7 +68,7 @@ def check_betas(betas: Sequence[Any]) -> None:
 
 
 def number(value: Any) -> Any:
-    """A Python number: ``value``, or what its one element (of the first tensor) holds."""
+    """A Python number: ``value``, or its one element (of a list, the first's)."""
     if type(value) is TensorList:
         value = value.tensors[0]
     return value.item() if isinstance(value, torch.Tensor) else value

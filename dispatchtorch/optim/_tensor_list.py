@@ -88,7 +88,7 @@ def elementwise(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def maximum_(self: Any, other: Any) -> None:
-    """Raises ``self``, a tensor or a list of tensors, to ``other`` where that is more."""
+    """Raises ``self``, a tensor or a list of them, to ``other`` where that is more."""
     if type(self) is TensorList:
         self.maximum_(other)
         return

@@ -17,15 +17,15 @@ __all__ = ["LBFGS"]
 class LBFGS(Optimizer):
     """L-BFGS, after M. Schmidt's ``minFunc``.
 
-    It needs as many copies of the parameters as ``history_size`` says, takes one group of
-    parameters only, and evaluates the closure several times a step.
+    It needs as many copies of the parameters as ``history_size`` says, takes one group
+    of parameters only, and evaluates the closure several times a step.
 
     Args:
         params: parameters or named parameters, all on one device.
         lr: learning rate; with a line search, the first step length that is tried.
         max_iter: iterations in one step.
-        max_eval: evaluations of the closure in one step; a quarter more than ``max_iter``
-            if None.
+        max_eval: evaluations of the closure in one step; a quarter more than
+            ``max_iter`` if None.
         tolerance_grad: stops when no gradient is larger.
         tolerance_change: stops when the loss or the parameters change by less.
         history_size: how many steps are remembered.

@@ -1,8 +1,8 @@
 """Learning rate schedules.
 
 Most schedules are recursive: the next rate follows from the one in the group, so that
-several schedules can act on one optimizer. Those with a closed form use it when they are
-told which epoch it is. The simple ones are here, the rest in ``_lr_cyclic.py``,
+several schedules can act on one optimizer. Those with a closed form use it when they
+are told which epoch it is. The simple ones are here, the rest in ``_lr_cyclic.py``,
 ``_lr_plateau.py`` and ``_lr_composite.py``.
 """
 
@@ -271,7 +271,7 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """The rate falls to zero by epoch ``total_iters``, as a polynomial of degree ``power``."""
+    """The rate falls to zero by epoch ``total_iters``, to the power of ``power``."""
 
     def __init__(
         self,
@@ -299,7 +299,8 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """The rate falls to ``eta_min`` and rises again along a cosine of half-period ``T_max``.
+    """The rate falls to ``eta_min`` and rises again along a cosine of half-period
+    ``T_max``.
 
     From `SGDR: Stochastic Gradient Descent with Warm Restarts
     <https://arxiv.org/abs/1608.03983>`_, without the restarts.

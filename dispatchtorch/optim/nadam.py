@@ -33,8 +33,8 @@ class NAdam(RuleOptimizer):
     Args:
         params: parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        betas: how much of the running averages of the gradient and of its square is kept
-            each step.
+        betas: how much of the running averages of the gradient and of its square is
+            kept each step.
         eps: added to the denominator.
         weight_decay: factor of the L2 penalty.
         momentum_decay: how fast the momentum warms up to ``betas[0]``.

@@ -80,8 +80,8 @@ class Optimizer:
     """The base of all optimizers.
 
     Args:
-        params: tensors, ``(name, tensor)`` pairs, or dicts with a ``"params"`` entry and
-            the options of that group. The order must be the same from run to run.
+        params: tensors, ``(name, tensor)`` pairs, or dicts with a ``"params"`` entry
+            and the options of that group. The order must be the same from run to run.
         defaults: the options of groups that don't give their own.
     """
 
@@ -125,8 +125,9 @@ class Optimizer:
         """Adds a group of parameters, such as layers unfrozen while training.
 
         Args:
-            param_group: ``"params"`` (a tensor or an ordered collection of tensors or of
-                ``(name, tensor)`` pairs) and the options that differ from the defaults.
+            param_group: ``"params"`` (a tensor or an ordered collection of tensors or
+                of ``(name, tensor)`` pairs) and the options that differ from the
+                defaults.
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
@@ -136,8 +137,8 @@ class Optimizer:
         elif isinstance(params, set):
             raise TypeError(
                 "optimizer parameters need to be organized in ordered collections, but "
-                "the ordering of tensors in sets will change between runs. Please use a "
-                "list instead."
+                "the ordering of tensors in sets will change between runs. Please use "
+                "a list instead."
             )
         else:
             params = list(params)
@@ -411,8 +412,8 @@ def _hooked_step(
                 continue
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise RuntimeError(
-                    f"{step} must return None or a tuple of (new_args, new_kwargs), but "
-                    f"got {result}."
+                    f"{step} must return None or a tuple of (new_args, new_kwargs), "
+                    f"but got {result}."
                 )
             args, kwargs = result
     out = step(*args, **kwargs)
@@ -456,7 +457,8 @@ def swap_in_optimizer_params_and_state(
     groups = optimizer.param_groups
     if sum(len(group["params"]) for group in groups) > len(params):
         raise RuntimeError(
-            f"{own} the explicit parameter state to match optimizer.param_groups ordering."
+            f"{own} the explicit parameter state to match optimizer.param_groups "
+            "ordering."
         )
     new_state = swapin_optim_state.get("state")
     if not isinstance(new_state, dict):
@@ -491,7 +493,8 @@ def swap_in_optimizer_params_and_state(
             state[param] = dict(new_state.get(number, {}))
         swapped.append({key: mine if key == "params" else new[key] for key in live})
 
-    # The list and the dicts of groups stay the same objects: schedulers hold on to them.
+    # The list and the dicts of groups stay the same objects: schedulers hold on to
+    # them.
     saved = [dict(group) for group in groups]
     live_state = optimizer.state
     try:

@@ -31,8 +31,8 @@ class RAdam(RuleOptimizer):
     Args:
         params: parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        betas: how much of the running averages of the gradient and of its square is kept
-            each step.
+        betas: how much of the running averages of the gradient and of its square is
+            kept each step.
         eps: added to the denominator.
         weight_decay: factor of the L2 penalty.
         decoupled_weight_decay: shrinks parameters instead of adding to gradients.

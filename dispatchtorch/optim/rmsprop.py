@@ -30,7 +30,8 @@ class RMSprop(RuleOptimizer):
     Args:
         params: parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        alpha: how much of the running average of the squared gradient is kept each step.
+        alpha: how much of the running average of the squared gradient is kept each
+            step.
         eps: added to the denominator, after the square root.
         weight_decay: factor of the L2 penalty.
         momentum: how much of the last step goes into this one.

@@ -124,7 +124,7 @@ def sgd(
     nesterov: bool,
     maximize: bool,
 ) -> None:
-    """The functional form of :class:`SGD`; buffers that are None are put in the list."""
+    """The functional form of :class:`SGD`; puts buffers that are None in the list."""
     options = {
         "lr": lr,
         "momentum": momentum,

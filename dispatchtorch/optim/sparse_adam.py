@@ -27,8 +27,8 @@ class SparseAdam(RuleOptimizer):
     Args:
         params: dense parameters, named parameters or groups of either.
         lr: learning rate, a number or a tensor of one element.
-        betas: how much of the running averages of the gradient and of its square is kept
-            each step.
+        betas: how much of the running averages of the gradient and of its square is
+            kept each step.
         eps: added to the denominator.
         maximize: climbs instead of descending.
     """
@@ -59,8 +59,8 @@ class SparseAdam(RuleOptimizer):
         ]
         if sparse:
             raise ValueError(
-                f"Sparse params at indices {sparse}: SparseAdam requires dense parameter "
-                "tensors"
+                f"Sparse params at indices {sparse}: SparseAdam requires dense "
+                "parameter tensors"
             )
 
     def _check_sparse(self, group: Mapping[str, Any]) -> None:

@@ -33,7 +33,8 @@ _AverageLists = Callable[[Sequence[Any], Sequence[Any], Any], None]
 def _check_decay(decay: float) -> None:
     if not 0.0 <= decay <= 1.0:
         raise ValueError(
-            f"Invalid decay value {decay} provided. Please provide a value in [0,1] range."
+            f"Invalid decay value {decay} provided. Please provide a value in [0,1] "
+            "range."
         )
 
 
@@ -91,7 +92,7 @@ def get_swa_avg_fn() -> _Average:
 
 
 def get_swa_multi_avg_fn() -> _AverageLists:
-    """Returns the mean of all weights so far as a function that changes lists in place."""
+    """Returns the mean of all weights as a function that changes lists in place."""
     one = get_swa_avg_fn()
 
     @torch.no_grad()
@@ -112,8 +113,8 @@ class AveragedModel(Module):
     """A copy of a model with the averages of its weights.
 
     `Averaging Weights Leads to Wider Optima and Better Generalization
-    <https://arxiv.org/abs/1803.05407>`_ (the mean, which is the default) and exponential
-    moving averages.
+    <https://arxiv.org/abs/1803.05407>`_ (the mean, which is the default) and
+    exponential moving averages.
 
     Args:
         model: the model to average; it is copied.

@@ -57,9 +57,7 @@ class Recorder:
 
 
 def _log_mode(calls: list[str]) -> Any:
-    from dispatchtorch.overrides import TorchFunctionMode
-
-    class LogMode(TorchFunctionMode):  # type: ignore[misc]
+    class LogMode(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:

@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from enum import Enum
 from typing import Any
 
 import dispatchtorch as torch
@@ -19,11 +20,14 @@ import dispatchtorch as torch
 __all__ = [
     "CheckpointError",
     "CheckpointFunction",
+    "CheckpointPolicy",
     "DefaultDeviceType",
     "GraphExecGroup",
+    "SelectiveCheckpointContext",
     "check_backward_validity",
     "checkpoint",
     "checkpoint_sequential",
+    "create_selective_checkpoint_contexts",
     "detach_variable",
     "get_device_states",
     "noop_context_fn",
@@ -360,6 +364,7 @@ class _Frame:
         # back, and a change in place is noticed.
         self.args = [None if isinstance(x, torch.Tensor) else x for x in args]
         self.places = [i for i, x in enumerate(args) if isinstance(x, torch.Tensor)]
+        self.needs_grad = [t.requires_grad for t in _tensors(args)]
         keep: list[Any] = []
         anchor = torch.empty(0, requires_grad=True)
         self._keeper = _SaveInputs.apply(anchor, keep, *_tensors(args))
@@ -400,8 +405,13 @@ class _Frame:
             return x
 
         args = list(self.args)
-        for i, tensor in zip(self.places, self._inputs.saved_tensors, strict=True):
-            args[i] = tensor
+        saved = zip(
+            self.places, self._inputs.saved_tensors, self.needs_grad, strict=True
+        )
+        for i, tensor, needs_grad in saved:
+            # Recomputed by an enclosing checkpoint, it may have lost its history.
+            same = tensor.requires_grad == needs_grad
+            args[i] = tensor if same else tensor.detach().requires_grad_(needs_grad)
         hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
         try:
             with self.surroundings.restore(args), torch.enable_grad(), hooks:
@@ -533,6 +543,33 @@ def checkpoint(
         determinism_check,
         early_stop,
         recorder,
+    )
+
+
+class CheckpointPolicy(Enum):
+    """What selective checkpointing is to do with the results of an operator."""
+
+    MUST_SAVE = 0
+    PREFER_SAVE = 1
+    MUST_RECOMPUTE = 2
+    PREFER_RECOMPUTE = 3
+    MUST_CPU_OFFLOAD = 4
+    PREFER_CPU_OFFLOAD = 5
+
+
+class SelectiveCheckpointContext:
+    """What a policy function is told: in which of the runs it is asked."""
+
+    def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
+        self.is_recompute = is_recompute
+        self.op_output = op_output
+
+
+def create_selective_checkpoint_contexts(
+    policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False
+) -> _Contexts:
+    raise NotImplementedError(
+        "selective checkpointing needs TorchDispatchMode, which is not supported"
     )
 
 

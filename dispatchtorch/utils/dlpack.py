@@ -43,7 +43,27 @@ def from_dlpack(
         device: where the tensor is to be, by default where the array is.
         copy: True always copies, False never does, None does where it must.
     """
+    if not hasattr(ext_tensor, "__dlpack__") and "PyCapsule" in str(type(ext_tensor)):
+        if device is not None or copy is not None:
+            raise AssertionError(
+                "device and copy kwargs not supported when ext_tensor is already a "
+                "DLPack capsule."
+            )
+        ext_tensor = _Exporter(ext_tensor)
     return torch.from_dlpack(ext_tensor, device=device, copy=copy)
+
+
+class _Exporter:
+    """Gives out a capsule that is there already; host memory, as it can't be asked."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _KINDS["CPU"], 0
 
 
 def to_dlpack(tensor: torch.Tensor) -> Any:

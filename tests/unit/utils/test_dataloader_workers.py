@@ -280,6 +280,24 @@ def test_a_sample_that_cannot_be_pickled_is_an_error_and_no_hang():
         )
 
 
+class Poison:
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_a_key_that_cannot_be_unpickled_is_an_error_and_no_hang():
+    loader = load([1, 2], sampler=[Poison(), 1], num_workers=1)
+    batches = iter(loader)
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        next(batches)
+    assert list(batches) == [2]
+
+
+def test_a_result_that_cannot_be_unpickled_is_an_error_and_no_hang():
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        list(load([Poison()], num_workers=1, collate_fn=lambda x: x))
+
+
 def test_an_exception_of_a_local_class_is_reported_as_text():
     class Local(Exception):
         pass

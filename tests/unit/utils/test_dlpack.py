@@ -23,11 +23,13 @@ def test_a_copy_is_a_copy():
     assert tensor.tolist() == [0.0, 1.0, 2.0]
 
 
-def test_a_capsule_is_consumed():
+def test_a_capsule_shares_memory_too():
     tensor = torch.arange(3)
     again = from_dlpack(to_dlpack(tensor))
-    again[0] = 7
-    assert tensor.tolist() == [7, 1, 2]
+    tensor[0] = 7
+    assert again.tolist() == [7, 1, 2]
+    with pytest.raises(AssertionError, match="already a DLPack capsule"):
+        from_dlpack(to_dlpack(tensor), copy=True)
 
 
 def test_other_libraries_read_tensors():

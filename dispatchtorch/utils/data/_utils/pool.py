@@ -119,8 +119,8 @@ class Pool:
         try:
             if worker.connection.poll():  # the dead leave results behind
                 return worker_id, worker.results.recv()
-        except (EOFError, OSError):
-            pass
+        except (EOFError, OSError) as error:
+            self._report_death(worker, error)
         self._report_death(worker)
 
     def resume(self) -> None:
@@ -132,10 +132,14 @@ class Pool:
             while self.receive([i], 0)[1][0] != Reply.RESUMED:
                 pass
 
-    def _report_death(self, worker: _Worker) -> NoReturn:
+    def _report_death(
+        self, worker: _Worker, error: BaseException | None = None
+    ) -> NoReturn:
         process = worker.process
         process.join(_JOIN_SECONDS)
         code = process.exitcode
+        if code is None and error is not None:
+            raise error  # the worker lives: what it sent could not be read
         if code is not None and code < 0:
             cause = f"is killed by signal: {signal.strsignal(-code)}. "
         else:

@@ -114,7 +114,7 @@ def _seed_everything(base_seed: int, worker_id: int) -> int:
 
 
 def _inbox(tasks: Any) -> Callable[[], Any]:
-    """A queue filled from ``tasks`` by a thread; it ends with None.
+    """Gets from a queue that a thread fills from ``tasks``, and ends with None.
 
     The thread keeps the pipe empty, so that the main process never has to wait for
     this one while this one waits for the main process.
@@ -125,11 +125,13 @@ def _inbox(tasks: Any) -> Callable[[], Any]:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def drain() -> None:
-        try:
-            while True:
+        while True:
+            try:
                 inbox.put(tasks.recv())
-        except (EOFError, OSError):
-            inbox.put(None)
+            except (EOFError, OSError):
+                return inbox.put(None)
+            except Exception as error:
+                inbox.put(error)  # a task that can't be unpickled is answered too
 
     threading.Thread(target=drain, daemon=True).start()
     return inbox.get
@@ -181,7 +183,9 @@ def _serve(job: Assignment, tasks: Any, results: Any) -> None:
     begin(first=True)
     ended = False
     while (task := receive()) is not None:
-        if task == "resume":
+        if isinstance(task, Exception):
+            send(Reply.ERROR, ExceptionWrapper(task, where))
+        elif task == "resume":
             begin(first=False)
             ended = False
             send(Reply.RESUMED, None)

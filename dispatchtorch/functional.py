@@ -1,0 +1,157 @@
+"""torch.functional: functions of tensors that take several of them, or none at all."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from dispatchtorch.lift import broadcast_shapes as _broadcast_shapes
+from dispatchtorch.ops._common import torch
+from dispatchtorch.size import Size
+
+__all__ = [
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "cartesian_prod",
+    "meshgrid",
+    "unravel_index",
+]
+
+# Operators that PyTorch lists in this module.
+_OPERATORS = (
+    "cdist chain_matmul einsum norm split stft tensordot unique unique_consecutive"
+).split()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OPERATORS:
+        return getattr(torch, name)
+    raise AttributeError(f"module 'torch.functional' has no attribute '{name}'")
+
+
+def _listed(tensors: Any) -> list[Any]:
+    """Tensors given one by one, or as one list."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        return list(tensors[0])
+    return list(tensors)
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of ``shapes`` broadcast to; RuntimeError if there is none."""
+    listed = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    for shape in listed:
+        for size in shape:
+            if size < 0:
+                raise RuntimeError(
+                    f"Trying to create tensor with negative dimension ({size}): ({size})"
+                )
+    try:
+        return Size(_broadcast_shapes(listed))
+    except RuntimeError:
+        raise RuntimeError(
+            "Shape mismatch: objects cannot be broadcast to a single shape"
+        ) from None
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
+    """The tensors expanded to their common shape."""
+    listed = _listed(tensors)
+    shape = _broadcast_shapes([t._shape for t in listed])
+    return tuple([t.expand(shape) for t in listed])
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
+    """The coordinates of a grid, from vectors (or numbers) of coordinates along axes."""
+    listed = _listed(tensors)
+    if indexing is None:
+        import warnings
+
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the "
+            "indexing argument.",
+            UserWarning,
+            stacklevel=2,
+        )
+        indexing = "ij"
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(
+            'torch.meshgrid: indexing must be one of "xy" or "ij", but received: '
+            f"{indexing}"
+        )
+    if not listed:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    for t in listed:
+        if t.ndim > 1:
+            raise RuntimeError(
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: "
+                f"{list(t._shape)}"
+            )
+        if t.dtype is not listed[0].dtype:
+            raise RuntimeError(
+                "torch.meshgrid expects all tensors to have the same dtype"
+            )
+    swap = indexing == "xy" and len(listed) > 1
+    if swap:
+        listed[:2] = listed[1::-1]
+    shape = tuple(t.numel() for t in listed)
+    grids = []
+    for i, t in enumerate(listed):
+        own = [1] * len(shape)
+        own[i] = shape[i]
+        grids.append(t.reshape(own).expand(shape))
+    if swap:
+        grids = [g.swapaxes(0, 1) for g in grids]
+        grids[:2] = grids[1::-1]
+    return tuple(grids)
+
+
+def cartesian_prod(*tensors: Any) -> Any:
+    """All choices of one element of each vector, one row each."""
+    for t in tensors:
+        if t.ndim != 1:
+            raise RuntimeError(
+                "Expect a 1D vector, but got shape " + str(list(t._shape))
+            )
+    if len(tensors) == 1:
+        return tensors[0]
+    grids = meshgrid(*tensors, indexing="ij")
+    return torch.stack([g.reshape(-1) for g in grids], 1)
+
+
+def block_diag(*tensors: Any) -> Any:
+    """The matrix with matrices (or vectors, numbers) along its diagonal."""
+    return torch._block_diag(list(tensors))
+
+
+def _at_least(n: int) -> Any:
+    from dispatchtorch.ops.shape import at_least
+
+    def function(*tensors: Any) -> Any:
+        if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):
+            return at_least(n, tensors[0])
+        return tuple([at_least(n, t) for t in _listed(tensors)])
+
+    function.__name__ = function.__qualname__ = f"atleast_{n}d"
+    function.__doc__ = f"Each tensor with at least {n} dims."
+    return function
+
+
+atleast_1d, atleast_2d, atleast_3d = _at_least(1), _at_least(2), _at_least(3)
+
+
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """Places in a flattened tensor as one index tensor for each dim of ``shape``."""
+    sizes = [shape] if isinstance(shape, int) else [int(n) for n in shape]
+    if indices.is_floating_point() or indices.is_complex():
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
+    steps = list(itertools.accumulate([*sizes[:0:-1]], lambda a, b: a * b, initial=1))
+    return tuple([
+        indices.div(step, rounding_mode="floor") % size
+        for step, size in zip(reversed(steps), sizes, strict=True)
+    ])

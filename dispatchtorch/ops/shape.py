@@ -1,0 +1,613 @@
+"""Shapes rearranged: repeating, joining, splitting, stacking, triangles and diagonals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.ops._common import (
+    as_ints,
+    numel_of,
+    torch,
+    wrap_dim,
+    wrap_dims,
+)
+from dispatchtorch.ops.pointwise_more import alias
+
+__all__ = ["at_least"]
+
+# Repetition.
+
+
+@operator("repeat(Tensor self, int[] repeats) -> Tensor", variants="method")
+def repeat(self, repeats):
+    """The tensor laid side by side with itself, ``repeats`` times along each dim."""
+    times = as_ints(repeats)
+    if len(times) < self.ndim:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of "
+            "dimensions of tensor"
+        )
+    if any(n < 0 for n in times):
+        raise RuntimeError(
+            "Trying to create tensor with negative dimension "
+            f"{min(times)}: {[n * m for n, m in zip(times, _padded(self, times), strict=True)]}"
+        )
+    shape = _padded(self, times)
+    apart, wide, made = [], [], []
+    for n, m in zip(times, shape, strict=True):
+        apart += [1, m]
+        wide += [n, m]
+        made.append(n * m)
+    return self.reshape(apart).expand(wide).clone(
+        memory_format=_contiguous()
+    ).reshape(made)
+
+
+def _contiguous() -> Any:
+    from dispatchtorch.memory_format import contiguous_format
+
+    return contiguous_format
+
+
+def _padded(self: Any, dims: Any) -> tuple[int, ...]:
+    return (1,) * (len(dims) - self.ndim) + self._shape
+
+
+def _repeat_backward(grad: Any, self_sizes: Any, repeats: Any) -> Any:
+    times = as_ints(repeats)
+    shape = (1,) * (len(times) - len(self_sizes)) + tuple(self_sizes)
+    if 0 in times or 0 in shape:
+        return grad.new_zeros(self_sizes)
+    apart = [size for pair in zip(times, shape, strict=True) for size in pair]
+    if not apart:
+        return grad
+    summed = grad.reshape(apart).sum(tuple(range(0, len(apart), 2)))
+    return summed.reshape(self_sizes)
+
+
+derive(repeat, self=_repeat_backward)
+
+
+@operator("tile(Tensor self, int[] dims) -> Tensor")
+def tile(self, dims):
+    """As ``repeat``; missing repetitions count as 1."""
+    times = as_ints(dims)
+    return self.repeat((1,) * (self.ndim - len(times)) + times)
+
+
+@operator("repeat_interleave.self_int(Tensor self, int repeats, int? dim=None, *, "
+          "int? output_size=None) -> Tensor")
+def repeat_interleave(self, repeats, dim, *, output_size):
+    """Each element (or slice of a dim) ``repeats`` times in a row."""
+    if dim is None:
+        self, dim = self.reshape(-1), 0
+    if repeats < 0:
+        raise RuntimeError("Repeats must be non-negative")
+    if self.ndim == 0:
+        self = self.reshape(1)
+    dim = wrap_dim(dim, self.ndim)
+    shape = self._shape
+    wide = (*shape[: dim + 1], repeats, *shape[dim + 1 :])
+    made = self.unsqueeze(dim + 1).expand(wide).clone(memory_format=_contiguous())
+    return made.reshape((*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
+
+
+@operator("repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, "
+          "int? output_size=None) -> Tensor")
+def repeat_interleave_each(self, repeats, dim, *, output_size):
+    """Each element (or slice of a dim) as often as ``repeats`` says."""
+    if dim is None:
+        self, dim = self.reshape(-1), 0
+    if self.ndim == 0:
+        self = self.reshape(1)
+    dim = wrap_dim(dim, self.ndim)
+    if repeats.ndim == 0 or repeats.ndim == 1 and repeats._shape[0] == 1:
+        repeats = repeats.reshape(1).expand(self._shape[dim])
+    elif repeats.ndim == 1 and repeats._shape[0] != self._shape[dim]:
+        raise RuntimeError(
+            "repeats must have the same size as input along dim, but got "
+            f"repeats.size(0) = {repeats._shape[0]} and input.size({dim}) = "
+            f"{self._shape[dim]}"
+        )
+    elif repeats.ndim != 1:
+        raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
+    return self.index_select(dim, torch.repeat_interleave(
+        repeats, output_size=output_size))
+
+
+@operator("repeat_interleave.Tensor(Tensor repeats, *, int? output_size=None) -> Tensor",
+          tags="nondifferentiable")
+def repeat_interleave_counts(repeats, *, output_size):
+    """Each index as often as ``repeats`` says."""
+    if repeats.ndim != 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+    if repeats.dtype not in (dtypes.int32, dtypes.int64):
+        raise RuntimeError("repeats has to be Long or Int tensor")
+    if repeats.numel() and int(repeats.min()) < 0:
+        raise RuntimeError("repeats can not be negative")
+    ends = repeats.cumsum(0)
+    total = int(ends[-1]) if repeats.numel() else 0
+    if output_size is not None and output_size != total:
+        raise RuntimeError("allocated size does not match required size")
+    # The index at a place is the number of runs that end before or at it.
+    steps = torch.zeros(total + 1, dtype=dtypes.int64, device=repeats.device)
+    steps = steps.scatter_add(0, ends.to(dtypes.int64), torch.ones_like(ends, dtype=dtypes.int64))
+    return steps[:total].cumsum(0).to(repeats.dtype)
+
+
+@operator("roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor")
+def roll(self, shifts, dims=()):
+    """Elements moved along dims; what leaves at the end comes back at the start."""
+    shifts, dims = as_ints(shifts), as_ints(dims)
+    if not shifts:
+        raise RuntimeError("`shifts` required")
+    if not dims and len(shifts) == 1:
+        return self.reshape(-1).roll(shifts, (0,)).reshape(self._shape)
+    if len(shifts) != len(dims):
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(dims)}"
+        )
+    made = self
+    for shift, dim in zip(shifts, dims, strict=True):
+        dim = wrap_dim(dim, self.ndim, wrap_scalar=False)
+        size = self._shape[dim]
+        if size and shift % size:
+            cut = size - shift % size
+            made = torch.cat(
+                [made.narrow(dim, cut, size - cut), made.narrow(dim, 0, cut)], dim
+            )
+    return made.clone() if made is self else made
+
+
+derive(roll, self=lambda grad, shifts, dims: grad.roll(
+    [-n for n in as_ints(shifts)], dims))
+
+# Triangles and diagonals.
+
+
+def _triangle(name: str, keep: Any) -> None:
+    def body(self, diagonal=0):  # type: ignore[no-untyped-def]
+        if self.ndim < 2:
+            raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+        rows, columns = self._shape[-2:]
+        i = torch.arange(rows, device=self.device).unsqueeze(1)
+        j = torch.arange(columns, device=self.device)
+        return torch.where(keep(i, j, diagonal), self, self.new_zeros(()))
+
+    body.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangles of matrices."
+    op = operator(f"{name}(Tensor self, int diagonal=0) -> Tensor", tags="out",
+                  inplace=True)(body)
+    derive(op, self=lambda grad, diagonal: getattr(grad, name)(diagonal))
+
+    def indices(row, col, offset, *, dtype, layout, device, pin_memory):  # type: ignore[no-untyped-def]
+        for n, label in ((row, "row"), (col, "col")):
+            if n < 0:
+                raise RuntimeError(f"{label} must be non-negative, got{n}")
+        i = torch.arange(row, device=device).unsqueeze(1)
+        j = torch.arange(col, device=device)
+        made = torch.nonzero(keep(i, j, offset)).t().contiguous()
+        return made if dtype is None else made.to(dtype)
+
+    indices.__doc__ = f"The places of a matrix that {name} keeps, one column each."
+    operator(
+        f"{name}_indices(int row, int col, int offset=0, *, ScalarType? dtype=None, "
+        "Layout? layout=None, Device? device=None, bool? pin_memory=None) -> Tensor",
+        tags="factory", variants="function",
+    )(indices)  # fmt: skip
+
+
+_triangle("tril", lambda i, j, diagonal: j - i <= diagonal)
+_triangle("triu", lambda i, j, diagonal: j - i >= diagonal)
+
+
+@operator("diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor")
+def diag_embed(self, offset=0, dim1=-2, dim2=-1):
+    """Zeros with the last dim on a diagonal of two new dims."""
+    ndim = self.ndim + 1
+    a, b = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
+    if a == b:
+        raise RuntimeError(
+            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
+        )
+    size = self._shape[-1] + abs(offset)
+    shape = list(self._shape[:-1])
+    for d in sorted((a, b)):
+        shape.insert(d, size)
+    zeros = self.new_zeros(shape)
+    return torch.diagonal_scatter(zeros, self, offset, a, b)
+
+
+@operator("diag(Tensor self, int diagonal=0) -> Tensor", tags="out")
+def diag(self, diagonal=0):
+    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
+    if self.ndim == 1:
+        return self.diag_embed(diagonal)
+    if self.ndim == 2:
+        return torch.diagonal_copy(self, diagonal)
+    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {self.ndim}D")
+
+
+@operator("diagflat(Tensor self, int offset=0) -> Tensor")
+def diagflat(self, offset=0):
+    """The matrix with all elements on its diagonal."""
+    return self.contiguous().view(-1).diag(offset)
+
+
+@operator("trace(Tensor self) -> Tensor", tags="out")
+def trace(self):
+    """The sum of the diagonal of a matrix."""
+    if self.ndim != 2:
+        raise RuntimeError("trace: expected a matrix")
+    return self.diagonal().sum()
+
+
+derive(trace, self=lambda grad, self_sizes: torch.diagonal_scatter(
+    grad.new_zeros(self_sizes), grad.expand(min(self_sizes))))
+
+
+@operator("_block_diag(Tensor[] tensors) -> Tensor", variants="function")
+def _block_diag(tensors):
+    """The matrix with matrices (or vectors, numbers) along its diagonal."""
+    parts = []
+    for i, t in enumerate(tensors):
+        if t.ndim > 2:
+            raise RuntimeError(
+                "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input "
+                f"{i} has {t.ndim} dimensions"
+            )
+        parts.append(t if t.ndim == 2 else t.reshape((1, -1)))
+    width = sum(p._shape[1] for p in parts)
+    rows, start = [], 0
+    for p in parts:
+        n, m = p._shape
+        rows.append(torch.cat(
+            [p.new_zeros((n, start)), p, p.new_zeros((n, width - start - m))], 1))
+        start += m
+    return torch.cat(rows, 0)
+
+
+# Parts replaced in a copy.
+
+
+def _replacement(name: str, schema: str, view: Any) -> None:
+    def body(self, src, *args):  # type: ignore[no-untyped-def]
+        made = self.clone()
+        part = view(made, *args)
+        if part._shape != src._shape:
+            raise RuntimeError(
+                "expected src to have a size equal to the slice of self. src size = "
+                f"{list(src._shape)}, slice size = {list(part._shape)}"
+            )
+        part.copy_(src)
+        return made
+
+    body.__doc__ = "A copy with a part replaced by ``src``."
+    op = operator(f"{name}(Tensor self, Tensor src, {schema}) -> Tensor", tags="out")(
+        body
+    )
+    names = [part.split("=")[0].split()[-1] for part in schema.split(",")]
+    listed = ", ".join(names)
+    from dispatchtorch.dispatch.codegen import compile_function
+
+    derive(
+        op,
+        self=compile_function(
+            f"def own(grad, src_sizes, {listed}):\n"
+            f"    return op(grad, grad.new_zeros(src_sizes), {listed})",
+            "own", {"op": op},
+        ),
+        src=compile_function(
+            f"def other(grad, {listed}):\n    return view(grad, {listed})",
+            "other", {"view": view},
+        ),
+    )  # fmt: skip
+
+
+_replacement("select_scatter", "int dim, int index", lambda t, *a: t.select(*a))
+_replacement(
+    "slice_scatter",
+    "int dim=0, int? start=None, int? end=None, int step=1",
+    lambda t, *a: torch.slice(t, *a),
+)
+_replacement(
+    "diagonal_scatter",
+    "int offset=0, int dim1=0, int dim2=1",
+    lambda t, *a: t.diagonal(*a),
+)
+
+# Other names and orders of dims.
+
+@operator("swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)")
+def swapaxes(self, axis0, axis1):
+    """Two dims swapped."""
+    return self.transpose(axis0, axis1)
+
+
+@operator("moveaxis.intlist(Tensor(a) self, int[1] source, int[1] destination) -> "
+          "Tensor(a)")
+def moveaxis(self, source, destination):
+    """Moves dims to other places; the rest keep their order."""
+    return self.movedim(source, destination)
+
+
+@operator("ravel(Tensor(a) self) -> Tensor(a)")
+def ravel(self):
+    """All elements as a vector."""
+    return self.contiguous().view(-1)
+
+
+@operator("broadcast_to(Tensor(a) self, int[] size) -> Tensor(a)")
+def broadcast_to(self, size):
+    """Expanded to a shape."""
+    return self.expand(as_ints(size))
+
+
+@operator("fliplr(Tensor self) -> Tensor")
+def fliplr(self):
+    """Columns in reverse order."""
+    if self.ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return self.flip(1)
+
+
+@operator("flipud(Tensor self) -> Tensor")
+def flipud(self):
+    """Rows in reverse order."""
+    if self.ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
+    return self.flip(0)
+
+
+@operator("rot90(Tensor self, int k=1, int[] dims=[0, 1]) -> Tensor")
+def rot90(self, k=1, dims=(0, 1)):
+    """Turned by 90 degrees ``k`` times, from the first towards the second dim."""
+    dims = as_ints(dims)
+    if len(dims) != 2:
+        raise RuntimeError(
+            f"expected total rotation dims == 2, but got dims = {len(dims)}"
+        )
+    if self.ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {self.ndim}")
+    if dims[0] == dims[1] or abs(dims[0] - dims[1]) == self.ndim:
+        raise RuntimeError(
+            "expected rotation dims to be different, but got dim0 = "
+            f"{dims[0]} and dim1 = {dims[1]}"
+        )
+    a, b = wrap_dims(dims, self.ndim)
+    turns = k % 4
+    if turns == 1:
+        return self.flip(b).transpose(a, b).contiguous()
+    if turns == 2:
+        return self.flip(dims)
+    if turns == 3:
+        return self.flip(a).transpose(a, b).contiguous()
+    return self.clone(memory_format=_contiguous())
+
+
+# Joining.
+
+
+def at_least(n: int, t: Any) -> Any:
+    """A tensor with at least ``n`` dims."""
+    if t.ndim >= n:
+        return t
+    if n == 3 and t.ndim == 2:
+        return t.unsqueeze(-1)
+    if n == 3 and t.ndim == 1:
+        return t.unsqueeze(0).unsqueeze(-1)
+    return t.unsqueeze(0) if t.ndim == 1 else t.reshape((1,) * n)
+
+
+def _joined(name: str, n: int, dim: int) -> None:
+    def body(tensors):  # type: ignore[no-untyped-def]
+        if not tensors:
+            raise RuntimeError(f"{name} expects a non-empty TensorList")
+        parts = [at_least(n, t) for t in tensors]
+        return torch.cat(parts, 0 if name == "hstack" and parts[0].ndim == 1 else dim)
+
+    body.__doc__ = f"Tensors joined along dim {dim}, after that of vectors."
+    operator(f"{name}(Tensor[] tensors) -> Tensor", tags="out", variants="function")(body)
+
+
+_joined("hstack", 1, 1)
+_joined("vstack", 2, 0)
+_joined("dstack", 3, 2)
+
+
+@operator("column_stack(Tensor[] tensors) -> Tensor", tags="out", variants="function")
+def column_stack(tensors):
+    """Vectors as columns of a matrix, beside matrices."""
+    if not tensors:
+        raise RuntimeError("column_stack expects a non-empty TensorList")
+    parts = [t if t.ndim > 1 else t.reshape((t.numel(), 1)) for t in tensors]
+    return torch.hstack(parts)
+
+
+alias("concat", "cat")
+alias("concatenate", "cat")
+alias("row_stack", "vstack")
+alias("swapdims", "transpose")
+
+
+# Splitting.
+
+
+@operator("tensor_split.sections(Tensor(a) self, int sections, int dim=0) -> Tensor[]")
+def tensor_split(self, sections, dim=0):
+    """``sections`` pieces along a dim, of lengths that differ by one at most."""
+    _check_split(self)
+    dim = wrap_dim(dim, self.ndim)
+    if sections <= 0:
+        raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
+    each, more = divmod(self._shape[dim], sections)
+    sizes = [each + (i < more) for i in range(sections)]
+    return _pieces(self, sizes, dim)
+
+
+def _check_split(self: Any) -> None:
+    if self.ndim == 0:
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor "
+            "with 0 dims"
+        )
+
+
+def _pieces(self: Any, sizes: Any, dim: int) -> Any:
+    start, made = 0, []
+    for n in sizes:
+        made.append(torch.slice(self, dim, start, start + n, 1))
+        start += n
+    return tuple(made)
+
+
+@operator("tensor_split.indices(Tensor(a) self, int[] indices, int dim=0) -> Tensor[]")
+def tensor_split_indices(self, indices, dim=0):
+    """The pieces of a dim between ``indices``."""
+    _check_split(self)
+    dim = wrap_dim(dim, self.ndim)
+    ends = [*as_ints(indices), self._shape[dim]]
+    starts = [0, *ends[:-1]]
+    return tuple([
+        torch.slice(self, dim, a, b, 1) for a, b in zip(starts, ends, strict=True)
+    ])
+
+
+@operator("tensor_split.tensor_indices_or_sections(Tensor(a) self, "
+          "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
+          tags="mixed_devices")
+def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
+    """Sections or indices given as a tensor on the host."""
+    which = tensor_indices_or_sections
+    if which.ndim > 1:
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional "
+            f"or one-dimensional tensor, but got a tensor with {which.ndim} dims"
+        )
+    return torch.tensor_split(self, which.tolist(), dim)
+
+
+def _split_along(name: str, least: int, dim_of: Any) -> None:
+    def check(self):  # type: ignore[no-untyped-def]
+        if self.ndim < least:
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {least} dimension"
+                f"{'s' if least != 1 else ''}, but got a tensor with {self.ndim} "
+                "dimensions!"
+            )
+        return dim_of(self)
+
+    def sections_(self, sections):  # type: ignore[no-untyped-def]
+        dim = check(self)
+        if sections == 0 or self._shape[dim] % sections:
+            raise RuntimeError(
+                f"torch.{name} attempted to split along dimension {dim}, but the size "
+                f"of the dimension {self._shape[dim]} is not divisible by the "
+                f"split_size {sections}!"
+            )
+        return torch.tensor_split(self, sections, dim)
+
+    def indices_(self, indices):  # type: ignore[no-untyped-def]
+        return torch.tensor_split(self, as_ints(indices), check(self))
+
+    sections_.__doc__ = indices_.__doc__ = f"Pieces along the {name[0]} direction."
+    operator(f"{name}.int(Tensor(a) self, int sections) -> Tensor[]")(sections_)
+    operator(f"{name}.array(Tensor(a) self, int[] indices) -> Tensor[]")(indices_)
+
+
+_split_along("hsplit", 1, lambda t: 0 if t.ndim == 1 else 1)
+_split_along("vsplit", 2, lambda t: 0)
+_split_along("dsplit", 3, lambda t: 2)
+
+
+def _unsafe(name: str, schema: str, target: str) -> None:
+    def body(self, size, dim=0):  # type: ignore[no-untyped-def]
+        return tuple([t.clone() for t in getattr(torch, target)(self, size, dim)])
+
+    body.__doc__ = f"As {target}, but the pieces are no views."
+    operator(f"{name}(Tensor self, {schema}, int dim=0) -> Tensor[]")(body)
+
+
+_unsafe("unsafe_chunk", "int chunks", "chunk")
+_unsafe("unsafe_split.Tensor", "int split_size", "split")
+_unsafe("unsafe_split_with_sizes", "int[] split_sizes", "split_with_sizes")
+
+# Views as copies.
+
+for _name, _schema in {
+    "view": "int[] size", "t": "", "permute": "int[] dims",
+    "transpose.int": "int dim0, int dim1", "squeeze": "", "squeeze.dim": "int dim",
+    "squeeze.dims": "int[] dim", "unsqueeze": "int dim",
+    "select.int": "int dim, int index",
+    "slice.Tensor": "int dim=0, int? start=None, int? end=None, int step=1",
+    "expand": "int[] size, *, bool implicit=False",
+    "diagonal": "int offset=0, int dim1=0, int dim2=1", "alias": "", "detach": "",
+    "unfold": "int dimension, int size, int step", "view_as_real": "",
+    "view_as_complex": "",
+    "as_strided": "int[] size, int[] stride, int? storage_offset=None",
+    "narrow": "int dim, int start, int length",
+}.items():  # fmt: skip
+
+    def _copy(view: str) -> Any:
+        def body(self, *args):  # type: ignore[no-untyped-def]
+            if view == "expand":
+                args = args[:1]
+            if view == "alias":
+                return self.clone()
+            if view == "slice":
+                part = torch.slice(self, *args)
+            else:
+                part = getattr(self, view)(*args)
+            return part.clone(memory_format=_contiguous())
+
+        body.__doc__ = f"The result of {view} as a copy."
+        return body
+
+    _view, _, _overload = _name.partition(".")
+    _full = f"{_view}_copy" + (f".{_overload}" if _overload else "")
+    operator(
+        f"{_full}(Tensor self{', ' if _schema else ''}{_schema}) -> Tensor",
+        tags="out",
+        variants="function method" if _view == "narrow" else "function",
+    )(_copy(_view))
+
+
+def _copies(view: str, schema: str) -> None:
+    def body(self, *args):  # type: ignore[no-untyped-def]
+        parts = getattr(torch, view)(self, *args)
+        return tuple([p.clone(memory_format=_contiguous()) for p in parts])
+
+    body.__doc__ = f"The results of {view} as copies."
+    operator(f"{schema} -> Tensor[]", variants="function")(body)
+
+
+_copies("split", "split_copy.Tensor(Tensor self, int split_size, int dim=0)")
+_copies(
+    "split_with_sizes",
+    "split_with_sizes_copy(Tensor self, int[] split_sizes, int dim=0)",
+)
+_copies("unbind", "unbind_copy.int(Tensor self, int dim=0)")
+
+
+@operator("combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor")
+def combinations(self, r=2, with_replacement=False):
+    """All ways to choose ``r`` elements of a vector, one row each."""
+    from itertools import combinations as choose
+    from itertools import combinations_with_replacement as choose_again
+
+    if self.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(self._shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return self.new_empty((0,))
+    pick = choose_again if with_replacement else choose
+    rows = [index for row in pick(range(self._shape[0]), r) for index in row]
+    index = torch.zeros(len(rows), dtype=dtypes.int64, device=self.device)
+    if rows:
+        from dispatchtorch.factory import tensor
+
+        index = tensor(rows, dtype=dtypes.int64, device=self.device)
+    return self.index_select(0, index).reshape((numel_of(index._shape) // r, r))
