@@ -68,7 +68,8 @@ _LAZY = {
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
         "ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage",
         "dispatchtorch.functional": "broadcast_tensors broadcast_shapes meshgrid "
-        "cartesian_prod block_diag atleast_1d atleast_2d atleast_3d unravel_index",
+        "cartesian_prod block_diag atleast_1d atleast_2d atleast_3d unravel_index einsum "
+        "chain_matmul",
     }.items()
     for name in names.split()
 }

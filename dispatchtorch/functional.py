@@ -17,13 +17,15 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
     "cartesian_prod",
+    "chain_matmul",
+    "einsum",
     "meshgrid",
     "unravel_index",
 ]
 
 # Operators that PyTorch lists in this module.
 _OPERATORS = (
-    "cdist chain_matmul einsum norm split stft tensordot unique unique_consecutive"
+    "cdist norm split stft tensordot unique unique_consecutive"
 ).split()
 
 
@@ -104,7 +106,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
         own[i] = shape[i]
         grids.append(t.reshape(own).expand(shape))
     if swap:
-        grids = [g.swapaxes(0, 1) for g in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 
@@ -155,3 +156,56 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
         indices.div(step, rounding_mode="floor") % size
         for step, size in zip(reversed(steps), sizes, strict=True)
     ])
+
+
+def einsum(*args: Any) -> Any:
+    """Sums of products in Einstein's notation: an equation, or lists of dim numbers."""
+    if len(args) < 2:
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at "
+            "least one operand and its subscripts list"
+        )
+    if isinstance(args[0], str):
+        equation, operands = args[0], _listed(args[1:])
+    else:
+        letters = [_letters(each) for each in args[1::2]]
+        operands = list(args[: len(args) - len(args) % 2 : 2])
+        equation = ",".join(letters)
+        if len(args) % 2:
+            equation += "->" + _letters(args[-1])
+    path: list[int] | None = None
+    if len(operands) > 2:
+        try:
+            import opt_einsum
+        except ImportError:
+            pass
+        else:
+            found = opt_einsum.contract_path(
+                equation, *[tuple(t._shape) for t in operands], shapes=True,
+            )[0]
+            pairs = [p if len(p) == 2 else None for p in found]
+            path = None if None in pairs else [i for p in pairs for i in p or ()]
+    return torch._einsum(equation, operands, path=path)
+
+
+def _letters(subscripts: Any) -> str:
+    made = ""
+    for n in subscripts:
+        if n is Ellipsis:
+            made += "..."
+        elif 0 <= n < 52:
+            made += chr(ord("A") + n) if n < 26 else chr(ord("a") + n - 26)
+        else:
+            raise ValueError(
+                "einsum(): subscript in subscript list is not within the valid range "
+                "[0, 52)"
+            )
+    return made
+
+
+def chain_matmul(*matrices: Any, out: Any = None) -> Any:
+    """The product of several matrices."""
+    made = matrices[0]
+    for each in matrices[1:]:
+        made = made.mm(each)
+    return made if out is None else out.copy_(made)

@@ -42,8 +42,7 @@ def pad(
 _RESAMPLERS: dict[tuple[str, int], tuple[str, bool]] = {
     **{("nearest", d): (f"upsample_nearest{d}d", False) for d in (1, 2, 3)},
     **{
-        ("nearest-exact", d): (f"_upsample_nearest_exact{d}d", False)
-        for d in (1, 2, 3)
+        ("nearest-exact", d): (f"_upsample_nearest_exact{d}d", False) for d in (1, 2, 3)
     },
     ("linear", 1): ("upsample_linear1d", True),
     ("bilinear", 2): ("upsample_bilinear2d", True),
@@ -75,7 +74,7 @@ def _spread(
     return list(value)
 
 
-def interpolate(  # noqa: C901
+def interpolate(
     input: Tensor,
     size: int | None = None,
     scale_factor: list[float] | None = None,
@@ -130,9 +129,7 @@ def interpolate(  # noqa: C901
             "recompute_scale_factor is not meaningful with an explicit size."
         )
     if scales is not None and (recompute_scale_factor or mode == "area"):
-        sizes = [
-            math.floor(float(n) * s) for n, s in zip(shape, scales, strict=True)
-        ]
+        sizes = [math.floor(float(n) * s) for n, s in zip(shape, scales, strict=True)]
         scales = None
 
     if antialias and not (mode in _ANTIALIASED and dims == 2):

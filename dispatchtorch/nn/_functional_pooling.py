@@ -57,9 +57,7 @@ def _sizes_of(output_size: Any, input: Any) -> Any:
         output_size = (output_size,)
     have = tuple(input.size())
     if len(have) <= len(output_size):
-        raise ValueError(
-            f"Input dimension should be at least {len(output_size) + 1}"
-        )
+        raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     return [
         n if v is None else v
         for v, n in zip(output_size, have[-len(output_size) :], strict=True)
@@ -68,6 +66,7 @@ def _sizes_of(output_size: Any, input: Any) -> Any:
 
 def _max_pool(dims: int) -> None:
     name = f"max_pool{dims}d"
+
     def pair(
         input: Any,
         kernel_size: Any,
@@ -87,10 +86,13 @@ def _max_pool(dims: int) -> None:
 
 def _adaptive(dims: int) -> None:
     name = f"adaptive_max_pool{dims}d"
+
     def pair(
         input: Any, output_size: Any, return_indices: bool = False
     ) -> tuple[Any, Any]:
-        return getattr(operators, name)(input, _spread(_sizes_of(output_size, input), dims))
+        return getattr(operators, name)(
+            input, _spread(_sizes_of(output_size, input), dims)
+        )
 
     _named(
         pair,
@@ -118,6 +120,7 @@ def _spread(sizes: Any, dims: int) -> Any:
 
 def _fractional(dims: int) -> None:
     name = f"fractional_max_pool{dims}d"
+
     def pair(
         input: Any,
         kernel_size: Any,
@@ -131,10 +134,8 @@ def _fractional(dims: int) -> None:
                 f"{name} requires specifying either an output_size or an output_ratio"
             )
         if output_size is None:
-            ratio = _as_tuple(output_ratio, dims)
-            output_size = [
-                int(input.size(i - dims) * ratio[i]) for i in range(dims)
-            ]
+            ratio = [output_ratio[i] for i in range(max(dims, len(output_ratio)))]
+            output_size = [int(input.size(i - dims) * ratio[i]) for i in range(dims)]
         if _random_samples is None:
             batch = 1 if input.dim() == dims + 1 else input.size(0)
             channels = input.size(-dims - 1)

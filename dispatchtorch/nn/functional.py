@@ -12,11 +12,13 @@ from typing import Any
 from dispatchtorch.dispatch import operator as _operator
 
 from . import _functional_activation, _functional_attention, _functional_loss
-from . import _functional_image, _functional_norm, _functional_pooling
+from . import _functional_image, _functional_matmul, _functional_norm
+from . import _functional_pooling
 from ._functional_activation import *  # noqa: F403
 from ._functional_attention import *  # noqa: F403
 from ._functional_image import *  # noqa: F403
 from ._functional_loss import *  # noqa: F403
+from ._functional_matmul import *  # noqa: F403
 from ._functional_norm import *  # noqa: F403
 from ._functional_pooling import *  # noqa: F403
 
@@ -37,6 +39,7 @@ _ROOMS = (
     _functional_attention,
     _functional_image,
     _functional_loss,
+    _functional_matmul,
     _functional_norm,
     _functional_pooling,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dispatchtorch.ops import (
     activation,
+    algebra,
     attention,
     classification_loss,
     complex,
@@ -17,6 +18,7 @@ from dispatchtorch.ops import (
     fold,
     foreach,
     grid,
+    histograms,
     indexing,
     linalg,
     loss,
@@ -29,6 +31,7 @@ from dispatchtorch.ops import (
     random,
     reduction,
     resample,
+    scattering,
     shape,
     softmax,
     sorting,
@@ -39,6 +42,7 @@ from dispatchtorch.ops import (
 
 __all__ = [
     "activation",
+    "algebra",
     "attention",
     "classification_loss",
     "complex",
@@ -52,6 +56,7 @@ __all__ = [
     "fold",
     "foreach",
     "grid",
+    "histograms",
     "indexing",
     "linalg",
     "loss",
@@ -64,6 +69,7 @@ __all__ = [
     "random",
     "reduction",
     "resample",
+    "scattering",
     "shape",
     "softmax",
     "sorting",

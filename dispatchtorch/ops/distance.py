@@ -92,3 +92,23 @@ def bilinear(input1, input2, weight, bias):
     other = input2.reshape((numel_of(batch), right, 1))
     made = half.bmm(other).reshape((*batch, outputs))
     return made if bias is None else made + bias
+
+
+@operator("pdist(Tensor self, float p=2.0) -> Tensor", variants="function")
+def pdist(self, p):
+    """The p-norms of the differences of all pairs of rows: (0, 1), (0, 2), … (1, 2), …"""
+    if self.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {self.ndim}D")
+    if not self.is_floating_point():
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    rows = self.contiguous()
+    count = rows._shape[0]
+    order = torch.arange(count, device=self.device)
+    first = order.unsqueeze(1).expand((count, count))
+    above = (first < order).reshape(-1)
+    left = torch.masked_select(first.reshape(-1), above)
+    right = torch.masked_select(order.expand((count, count)).reshape(-1), above)
+    pairs = rows.index_select(0, left) - rows.index_select(0, right)
+    return torch.norm(pairs, p, 1)

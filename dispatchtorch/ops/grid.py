@@ -142,9 +142,7 @@ def _line_taps(
         inside = (at >= 0) & (at <= size - 1)
         by = by * scale if slope is None else by * slope * scale
         place = torch.where(inside, at, 0).to(torch.int64)
-        made.append(
-            (place, torch.where(inside, weight, 0), torch.where(inside, by, 0))
-        )
+        made.append((place, torch.where(inside, weight, 0), torch.where(inside, by, 0)))
     return made
 
 
@@ -170,7 +168,7 @@ def _walk(
     return found
 
 
-def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):  # noqa: A002
+def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):
     """The image (N, C, *spatial) at the points (N, *out, dims), each in -1…1."""
     _check(input, grid, interpolation_mode)
     if not input.dtype.is_floating_point:
@@ -181,7 +179,7 @@ def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):  # n
         )
     kept = input.dtype
     if half(input):
-        input, grid = input.to(torch.float32), grid.to(torch.float32)  # noqa: A001
+        input, grid = input.to(torch.float32), grid.to(torch.float32)
     n, c, *sizes = input._shape
     flat = input.reshape((n, c, numel_of(sizes)))
     made = None
@@ -199,12 +197,12 @@ def _read(flat: Any, place: Any) -> Any:
 
 
 def _sampled_back(
-    grad, input, grid, interpolation_mode, padding_mode, align_corners, needs  # noqa: A002
+    grad, input, grid, interpolation_mode, padding_mode, align_corners, needs
 ):
     """The gradients of the image and of the grid."""
     kept = (input.dtype, grid.dtype)
     if half(input):
-        grad, input, grid = (t.to(torch.float32) for t in (grad, input, grid))  # noqa: A001
+        grad, input, grid = (t.to(torch.float32) for t in (grad, input, grid))
     n, c, *sizes = input._shape
     points = numel_of(grid._shape[1:-1])
     flat = input.reshape((n, c, numel_of(sizes)))
@@ -231,9 +229,7 @@ def _sampled_back(
 
 
 def _check(x: Any, grid: Any, mode: int) -> None:
-    sizes = (
-        f"input with sizes {list(x._shape)} and grid with sizes {list(grid._shape)}"
-    )
+    sizes = f"input with sizes {list(x._shape)} and grid with sizes {list(grid._shape)}"
     if x._shape[:1] != grid._shape[:1]:
         raise RuntimeError(
             "grid_sampler(): expected grid and input to have same batch size, but got "
@@ -281,7 +277,7 @@ for _dims in (2, 3):
 
 
 @operator(f"grid_sampler{_SCHEMA}", variants="function")
-def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):  # noqa: A002
+def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
     """The image at the points of a grid, in two or three spatial dims."""
     _check(input, grid, interpolation_mode)
     sample = torch.grid_sampler_2d if input.ndim == 4 else torch.grid_sampler_3d

@@ -239,9 +239,12 @@ derive(
 nonzero_ = primitive("nonzero_(Tensor self) -> Tensor", variants="private")
 
 
-@operator("nonzero(Tensor self) -> Tensor", tags="out nondifferentiable")
-def nonzero(self):
-    """The positions of the elements that aren't zero, one row each."""
+@operator("nonzero(Tensor self, *, bool as_tuple=False) -> Tensor",
+          tags="out nondifferentiable")
+def nonzero(self, *, as_tuple):
+    """The positions of the elements that aren't zero, one row each (or by dim)."""
+    if as_tuple:
+        return tuple(nonzero_(self if self.ndim else self.reshape(1)).unbind(1))
     if self.ndim == 0:
         return nonzero_(self.reshape(1))[:, :0]
     return nonzero_(self)

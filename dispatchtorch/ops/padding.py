@@ -14,17 +14,23 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, scalar_type_name, torch
 from dispatchtorch.ops._precision import half
+from dispatchtorch.ops.creation import from_host
 
-__all__ = ["gather_places", "int_line", "scatter_places"]
+__all__ = ["gather_places", "int_line", "line", "scatter_places"]
 
 Places = list[tuple[int, list[int]]]
 
 
-def int_line(like: Any, row: list[int]) -> Any:
-    """A 1-d int64 tensor on the device of another."""
-    from dispatchtorch.factory import tensor
+def line(like: Any, row: Any, dtype: dtypes.dtype) -> Any:
+    """A 1-d tensor of numbers on the device of another."""
+    import numpy as np
 
-    return tensor(row, dtype=dtypes.int64, device=like.device)
+    return from_host(np.asarray(row), dtype, like.device, False)
+
+
+def int_line(like: Any, row: Any) -> Any:
+    """A 1-d int64 tensor on the device of another."""
+    return line(like, row, dtypes.int64)
 
 
 def gather_places(x: Any, places: Places) -> Any:
@@ -51,11 +57,13 @@ def _constant(self, pad, value=0):
     """Dims from the last to the first padded by ``pad`` = (before, after, ...)."""
     pad = as_ints(pad)
     if len(pad) % 2:
-        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+        raise RuntimeError(
+            f"Length of pad must be even but instead it equals {len(pad)}"
+        )
     if len(pad) > 2 * self.ndim:
         raise RuntimeError(
             "Length of pad should be no more than twice the number of dimensions of the "
-            f"input. Pad length is {len(pad)} while the input has {self.ndim} dimensions."
+            f"input. Pad length is {len(pad)}while the input has {self.ndim}dimensions."
         )
     part, shape = self, list(self._shape)
     for i in range(len(pad) // 2):
@@ -147,13 +155,9 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
         outs.insert(0, shape[dim] + before + after)
     if all(n < 1 for n in outs) or dims == 1 and outs[0] < 1:
         words = "DHW"[3 - dims :]
-        given = " ".join(
-            f"{w}: {n}" for w, n in zip(words, shape[-dims:], strict=True)
-        )
+        given = " ".join(f"{w}: {n}" for w, n in zip(words, shape[-dims:], strict=True))
         found = " ".join(f"{w}: {n}" for w, n in zip(words, outs, strict=True))
-        raise RuntimeError(
-            f"input ({given}) is too small. Calculated output {found}"
-        )
+        raise RuntimeError(f"input ({given}) is too small. Calculated output {found}")
     if min(outs) < 0:
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(outs)}: "
@@ -161,7 +165,7 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
         )
     if x.dtype is dtypes.bool:
         raise NotImplementedError(
-            f'"{name}_pad{dims}d" not implemented for \'{scalar_type_name(x.dtype)}\''
+            f"\"{name}_pad{dims}d\" not implemented for '{scalar_type_name(x.dtype)}'"
         )
     return padding
 
@@ -223,7 +227,7 @@ _OWN = {
     'pad(Tensor self, int[] pad, str mode="constant", float? value=None) -> Tensor',
     variants="private",
 )
-def pad(self, pad, mode="constant", value=None):  # noqa: A002
+def pad(self, pad, mode="constant", value=None):
     """The last dims padded by a constant or by the tensor's own elements."""
     count, ndim = len(pad), self.ndim
     if count % 2:

@@ -9,10 +9,9 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
-from dispatchtorch.ops.creation import from_host
 from dispatchtorch.ops._precision import half
 from dispatchtorch.ops.conv import _places, _slice, padded, windows
-from dispatchtorch.ops.padding import int_line
+from dispatchtorch.ops.padding import int_line, line
 
 _PLAIN = Plain(has_out=False)
 
@@ -200,9 +199,7 @@ def _counts(sizes: Any, kernel: Any, stride: Any, padding: Any, out: Any,
 
 
 def _line(like: Any, row: list[int]) -> Any:
-    import numpy as np
-
-    return from_host(np.asarray(row), like.dtype, like.device, False)
+    return line(like, row, like.dtype)
 
 
 def _divisors(self: Any, counts: list[list[int]], divisor: int | None) -> Any:
@@ -335,6 +332,11 @@ def _adaptive_sizes(x: Any, output_size: Any, dims: int, way: str) -> tuple[int,
                 f"dimensions, but input has sizes {list(x._shape)} with dimension {i} "
                 "being empty"
             )
+    if min(values) < 0 and way == "max":
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(values)}: "
+            f"{[*x._shape[:-dims], *values]}"
+        )
     if min(values) < 0:
         raise RuntimeError(
             f"{name}: elements of output_size must be greater than or equal to 0 but "
@@ -349,10 +351,10 @@ def _pooled(x: Any, sizes: Any) -> Any:
     return x
 
 
-def _unpooled(grad: Any, sizes: Any) -> Any:
+def _unpooled(grad: Any, sizes: Any, dims: int) -> Any:
     """The gradient of the means: each goes in equal parts to all of its window."""
     made = grad
-    for dim in range(2, grad.ndim):
+    for dim in range(grad.ndim - dims, grad.ndim):
         bounds = adaptive_bounds(sizes[dim], grad._shape[dim])
         counts = [b - a for a, b in bounds]
         shape = [1] * grad.ndim
@@ -376,7 +378,7 @@ def _declare_adaptive(dims: int) -> None:
     derive(
         means,
         name_=f"AdaptiveAvgPool{dims}DBackward0",
-        self=lambda grad, self_sizes: _unpooled(grad, self_sizes),
+        self=lambda grad, self_sizes: _unpooled(grad, self_sizes, dims),
     )
     maxima = operator(
         f"_adaptive_max_pool{dims}d(Tensor self, int[] output_size) -> "
@@ -388,23 +390,20 @@ def _declare_adaptive(dims: int) -> None:
         maxima,
         name_=f"AdaptiveMaxPool{dims}DBackward0",
         outputs_=(0,),
-        self=lambda grad, self, indices: _max_pool_backward(grad, self, indices),
+        self=lambda grad, self_sizes, indices: _scattered(
+            grad, self_sizes, indices, dims
+        ),
     )
 
     def avg(self, output_size):  # type: ignore[no-untyped-def]
         sizes = _adaptive_sizes(self, output_size, dims, "avg")
         if all(n == 1 for n in sizes):
             return self.mean(tuple(range(-dims, 0)), True)
-        if self.ndim == dims + 2:
-            return means(self, sizes)
-        return means(self.unsqueeze(0), sizes).squeeze(0)
+        return means(self, sizes)
 
     def pick(self, output_size):  # type: ignore[no-untyped-def]
         sizes = _adaptive_sizes(self, output_size, dims, "max")
-        if self.ndim == dims + 2:
-            return maxima(self, sizes)
-        values, places = maxima(self.unsqueeze(0), sizes)
-        return values.squeeze(0), places.squeeze(0)
+        return maxima(self, sizes)
 
     avg.__doc__ = "The means of windows that tile each spatial dim."
     pick.__doc__ = "The maxima of windows that tile each spatial dim, and their places."
@@ -458,13 +457,14 @@ def _adaptive_mean(x: Any, dim: int, count: int) -> Any:
 
 def _adaptive_max(x: Any, counts: tuple[int, ...]) -> tuple[Any, Any]:
     """One dim after the other, carrying along where the maxima lie."""
-    sizes = x._shape[2:]
+    lead = x.ndim - len(counts)
+    sizes = x._shape[lead:]
     total = numel_of(sizes)
-    places = torch.arange(total, device=x.device).reshape((1, 1, *sizes))
+    places = torch.arange(total, device=x.device).reshape((*[1] * lead, *sizes))
     places = places.expand(x._shape)
     values = x
     for i, count in enumerate(counts):
-        dim = 2 + i
+        dim = lead + i
         found, kept = [], []
         for a, b in adaptive_bounds(values._shape[dim], count):
             part = values.narrow(dim, a, b - a)
@@ -646,7 +646,8 @@ def _declare_fractional(dims: int) -> None:
         if d != dims:
             raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got {d}.")
         for word, size, k, o in zip(words, x._shape[2:], kernel, outs, strict=True):
-            if o + k - 1 > size:
+            # PyTorch wants room to spare in three dims.
+            if o + k - 1 + (dims == 3) > size:
                 raise RuntimeError(
                     f"{name}{'_out' if dims == 3 else ''}(): pool {word} {k} too large "
                     f"relative to input {word} {size}"
@@ -667,13 +668,13 @@ def _declare_fractional(dims: int) -> None:
         op,
         name_=f"FractionalMaxPool{dims}DBackward0",
         outputs_=(0,),
-        self=lambda grad, self_sizes, indices: _refractioned(
+        self=lambda grad, self_sizes, indices: _scattered(
             grad, self_sizes, indices, dims
         ),
     )
 
 
-def _refractioned(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
+def _scattered(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
     lead, count = indices._shape[:-dims], numel_of(indices._shape[-dims:])
     made = grad.new_zeros((*lead, numel_of(sizes[-dims:])))
     flat = indices.reshape((*lead, count))

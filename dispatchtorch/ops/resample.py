@@ -16,9 +16,10 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import as_ints, scalar_type_name, torch
 from dispatchtorch.ops._precision import half
-from dispatchtorch.ops.padding import int_line
+from dispatchtorch.ops.padding import int_line, line
 
 __all__: list[str] = []
 
@@ -82,8 +83,7 @@ def _cubic(size: int, out: int, align: bool, scale: float) -> Taps:
     for k in (-1, 0, 1, 2):
         row = [min(max(at + k, 0), size - 1) for at in low]
         weights = [
-            _cubic_kernel(p - at - k, -0.75)
-            for p, at in zip(points, low, strict=True)
+            _cubic_kernel(p - at - k, -0.75) for p, at in zip(points, low, strict=True)
         ]
         made.append((tuple(row), tuple(weights)))
     return tuple(made)
@@ -149,11 +149,9 @@ def _taps(kind: str, size: int, out: int, align: bool, scale: float) -> Taps:
 
 def _row(like: Any, weights: Any, dim: int) -> Any:
     """Weights along a dim, in the dtype of a tensor."""
-    from dispatchtorch.factory import tensor
-
     shape = [1] * like.ndim
     shape[dim] = len(weights)
-    return tensor(list(weights), dtype=like.dtype, device=like.device).reshape(shape)
+    return line(like, weights, like.dtype).reshape(shape)
 
 
 def _plan(sizes: Any, kind: str, outs: Any, align: bool, scales: Any) -> list[Any]:
@@ -174,7 +172,7 @@ def _resized(self, kind, output_size, align_corners, scales):
     for dim, taps in _plan(self._shape, kind, output_size, align_corners, scales):
         made = None
         for row, weights in taps:
-            part = x.index_select(dim, int_line(x, list(row)))
+            part = x.index_select(dim, int_line(x, row))
             if weights is not None:
                 part = part.mul_(_row(x, weights, dim))
             made = part if made is None else made.add_(part)
@@ -182,14 +180,8 @@ def _resized(self, kind, output_size, align_corners, scales):
         x = torch.clamp(made.round(), 0, 255) if byte else made
     made = x.to(self.dtype)
     if made.data_ptr() == self.data_ptr():
-        return made.clone(memory_format=torch_contiguous())
+        return made.clone(memory_format=contiguous_format)
     return made
-
-
-def torch_contiguous() -> Any:
-    from dispatchtorch.memory_format import contiguous_format
-
-    return contiguous_format
 
 
 def _resized_back(
@@ -203,7 +195,7 @@ def _resized_back(
         total = made.new_zeros(shape)
         for row, weights in taps:
             part = made if weights is None else made * _row(made, weights, dim)
-            total = total.index_add(dim, int_line(made, list(row)), part)
+            total = total.index_add(dim, int_line(made, row), part)
         made = total
     return made.to(grad.dtype)
 
@@ -246,11 +238,12 @@ def _check(x: Any, outs: Any, dims: int, kind: str) -> None:
             f"Non-empty {dims + 2}D data tensor expected but got a tensor with sizes "
             f"{list(x._shape)}"
         )
-    byte_too = dims == 2 or kind.startswith("nearest")
+    aligned = not kind.startswith("nearest")
+    byte_too = dims == 2 or not aligned
     if not (x.dtype.is_floating_point or byte_too and x.dtype is dtypes.uint8):
         word = _KERNEL[kind]
-        if kind == "linear" and dims == 2:
-            word = "upsample_bilinear2d_channels_last"
+        if dims == 2 and not kind.startswith("cubic") and "_aa" not in kind:
+            word = f"upsample_{'bilinear' if aligned else 'nearest'}2d_channels_last"
         raise NotImplementedError(
             f"\"{word}\" not implemented for '{scalar_type_name(x.dtype)}'"
         )
@@ -262,9 +255,11 @@ def _declare(name: str, node: str, dims: int, kind: str) -> None:
         f"_{name.lstrip('_')}_of(Tensor self, str kind, int[] output_size, "
         "bool align_corners, float[] scales) -> Tensor",
         variants="private",
-    )(lambda self, kind, output_size, align_corners, scales: _resized(
-        self, kind, output_size, align_corners, scales
-    ))
+    )(
+        lambda self, kind, output_size, align_corners, scales: _resized(
+            self, kind, output_size, align_corners, scales
+        )
+    )
     derive(
         core,
         name_=f"{node}Backward0",
@@ -281,24 +276,24 @@ def _declare(name: str, node: str, dims: int, kind: str) -> None:
 
     def of_lists(x: Any, outs: Any, align: bool, scales: Any) -> Any:
         if (outs is None) == (scales is None):
-            raise RuntimeError("Must specify exactly one of output_size and scale_factors")
+            raise RuntimeError(
+                "Must specify exactly one of output_size and scale_factors"
+            )
         if outs is None:
-            outs = [
-                int(n * s) for n, s in zip(x._shape[2:], scales, strict=True)
-            ]
+            outs = [int(n * s) for n, s in zip(x._shape[2:], scales, strict=True)]
             return resize(x, outs, align, scales)
         return resize(x, outs, align, (None,) * dims)
 
     aligned = not kind.startswith("nearest")
-    names = ("scales",) if dims == 1 else tuple(
-        f"scales_{c}" for c in "dhw"[3 - dims :]
+    names = (
+        ("scales",) if dims == 1 else tuple(f"scales_{c}" for c in "dhw"[3 - dims :])
     )
     # Bodies name their arguments as the schema does, hence one for each number of dims.
     flag = ", align_corners" if aligned else ""
     value = "align_corners" if aligned else "False"
     listed = ", ".join(f"{n}=None" for n in names)
     scope: dict[str, Any] = {"resize": resize, "of_lists": of_lists}
-    exec(  # noqa: S102
+    exec(
         f"def vec(input, output_size{flag}, scale_factors):\n"
         f"    return of_lists(input, output_size, {value}, scale_factors)\n"
         f"def single(self, output_size{flag}, {listed}):\n"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch import dtypes
+import dispatchtorch.ops.indexing
+import dispatchtorch.ops.view  # the targets of aliases come first
 from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.keys import VIEW
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import (
     as_ints,
@@ -15,6 +18,7 @@ from dispatchtorch.ops._common import (
     wrap_dims,
 )
 from dispatchtorch.ops.pointwise_more import alias
+from dispatchtorch.tensor import Tensor
 
 __all__ = ["at_least"]
 
@@ -379,11 +383,11 @@ def rot90(self, k=1, dims=(0, 1)):
     a, b = wrap_dims(dims, self.ndim)
     turns = k % 4
     if turns == 1:
-        return self.flip(b).transpose(a, b).contiguous()
+        return self.flip(b).transpose(a, b)
     if turns == 2:
         return self.flip(dims)
     if turns == 3:
-        return self.flip(a).transpose(a, b).contiguous()
+        return self.flip(a).transpose(a, b)
     return self.clone(memory_format=_contiguous())
 
 
@@ -493,8 +497,8 @@ def _split_along(name: str, least: int, dim_of: Any) -> None:
     def check(self):  # type: ignore[no-untyped-def]
         if self.ndim < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension"
-                f"{'s' if least != 1 else ''}, but got a tensor with {self.ndim} "
+                f"torch.{name} requires a tensor with at least {least} dimension, "
+                f"but got a tensor with {self.ndim} "
                 "dimensions!"
             )
         return dim_of(self)
@@ -611,3 +615,31 @@ def combinations(self, r=2, with_replacement=False):
 
         index = tensor(rows, dtype=dtypes.int64, device=self.device)
     return self.index_select(0, index).reshape((numel_of(index._shape) // r, r))
+
+
+# Views in place: the tensor itself changes its shape.
+
+
+def _view_in_place(name: str) -> None:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.requires_grad and self.grad_fn is None:
+            from dispatchtorch.autograd.grad_mode import is_grad_enabled
+
+            if is_grad_enabled():
+                raise RuntimeError(
+                    "a leaf Variable that requires grad is being used in an in-place "
+                    "operation."
+                )
+        seen = getattr(self, name)(*args, **kwargs)
+        self._data, self._edge, self._keys = seen._data, seen._edge, seen._keys
+        if seen._edge is not None and self._base is None:
+            self._keys = seen._keys & ~VIEW
+        return self
+
+    method.__name__, method.__qualname__ = f"{name}_", f"Tensor.{name}_"
+    method.__doc__ = f"As ``{name}``, changing the tensor itself."
+    setattr(Tensor, f"{name}_", method)
+
+
+for _name in ("unsqueeze", "squeeze", "transpose", "t", "swapaxes", "swapdims"):
+    _view_in_place(_name)

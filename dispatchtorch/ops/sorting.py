@@ -316,9 +316,12 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
     if self.ndim == 0:
         return grad
 
+    # A finite stand-in for log(0), which keeps second derivatives free of NaN.
+    none = dtypes.finfo(self.dtype).min / 8
+
     def of(part: Any) -> Any:
         safe = torch.where(part > 0, part, 1).log()
-        logs = torch.where(part > 0, safe, -math.inf) - result
+        logs = torch.where(part > 0, safe - result, none)
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp()
 
     return of(grad) - of(-grad)

@@ -96,8 +96,9 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether a reduction was made too short a time ago to look for progress."""
         return self.cooldown_counter > 0
 
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type:
-    ignore[override]
+    def step(  # type: ignore[override]
+        self, metrics: Any, epoch: int | None = None
+    ) -> None:
         """Looks at the metric after an epoch, and reduces the rates if need be."""
         value = float(metrics)
         if epoch is None:

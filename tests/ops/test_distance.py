@@ -96,3 +96,19 @@ def test_derivatives(device: str) -> None:
     assert gradcheck(F.bilinear, (x, y, w), fast_mode=True)
     assert gradgradcheck(F.cosine_similarity, (x, y), fast_mode=True)
     assert gradgradcheck(F.bilinear, (x, y, w), fast_mode=True)
+
+
+@pytest.mark.parametrize("p", [2.0, 1.0, 0.0, 3.0, float("inf")])
+def test_pdist(p: float, device: str) -> None:
+    def run(t: Any, x: Any) -> Any:
+        return t.nn.functional.pdist(x, p)
+
+    rows = _RNG.normal(size=(4, 3))
+    compare(run, g(rows) if p else c(rows), device=device)
+    compare(run, g(X[:1]) if p else c(X[:1]), device=device)
+
+
+def test_pdist_errors() -> None:
+    compare(lambda t, x: t.pdist(x), c(X[0]))
+    compare(lambda t, x: t.pdist(x, -1.0), c(X))
+    compare(lambda t, x: t.pdist(x), c(X, "int64"))

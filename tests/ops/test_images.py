@@ -36,10 +36,29 @@ def i(*shape: int, dtype: str = "int64") -> Spec:
 
 
 def run(text: str, *arguments: Any, **options: Any) -> None:
-    """Compares an expression over F, m (the framework) and the tensors x, y."""
+    """Compares an expression over F, m (the framework) and the tensors x, y, z.
 
+    With ``gradgrad``, again with the result squared: maps that are linear have no second
+    derivative by themselves.
+    """
+    if options.pop("gradgrad", False):
+        run(text, *arguments, **options)
+        if not any(isinstance(a, Spec) and a.grad for a in arguments):
+            return
+        first = f"(lambda r: r[0] if isinstance(r, tuple) else r)({text})"
+        options.pop("grad_fn", None)
+        _run(f"{first} ** 2", arguments, {**options, "gradgrad": True})
+        return
+    _run(text, arguments, options)
+
+
+def _run(text: str, arguments: Any, options: dict[str, Any]) -> None:
     def evaluate(m: Any, *tensors: Any) -> Any:
-        scope = {"m": m, "F": m.nn.functional, **dict(zip("xyz", tensors, strict=False))}
+        scope = {
+            "m": m,
+            "F": m.nn.functional,
+            **dict(zip("xyz", tensors, strict=False)),
+        }
         return eval(text, scope)
 
     compare(evaluate, *arguments, **options)
@@ -141,7 +160,9 @@ def resizings() -> Iterator[tuple[str, tuple[int, ...]]]:
                     f"F.interpolate(x, {target}, mode={mode!r}, align_corners=True)",
                     shape,
                 )
-    for target, mode in itertools.product(targets[2], ["bilinear", "bicubic", "lanczos"]):
+    for target, mode in itertools.product(
+        targets[2], ["bilinear", "bicubic", "lanczos"]
+    ):
         yield f"F.interpolate(x, {target}, mode={mode!r}, antialias=True)", images[2]
         if mode != "lanczos":
             yield (
@@ -170,7 +191,9 @@ def test_interpolate_dtypes(mode: str, dtype: str, device: str) -> None:
         apart = got.cpu().numpy().astype(int) - want.numpy().astype(int)
         assert np.abs(apart).max() <= 1
         return
-    run(f"F.interpolate(x, (9, 3), mode={mode!r})", values, device=device)
+    # Where taps of both signs cancel, what is left of halves is their rounding.
+    atol = 0.1 if dtype in ("float16", "bfloat16") else None
+    run(f"F.interpolate(x, (9, 3), mode={mode!r})", values, device=device, atol=atol)
 
 
 INTERPOLATE_ERRORS = [
@@ -249,7 +272,7 @@ def test_grids(text: str, arguments: Any, corners: str, device: str) -> None:
     run(text.format(corners), *arguments, device=device, grad_fn=True)
 
 
-def test_grid_sample_has_a_second_derivative() -> None:
+def test_the_gradients_of_grid_sample_are_those_of_differences() -> None:
     x = torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
     grid = torch.rand(1, 2, 3, 2, dtype=torch.float64) * 1.5 - 0.75
     grid.requires_grad_()
@@ -316,10 +339,10 @@ BLOCK_ERRORS: list[Case] = [
     ],
     ("F.fold(x, (3, 4), 2)", (f(8),)),
     ("F.fold(x, (3, 4), 2)", (i(1, 8, 6),)),
-    *[("F.pixel_shuffle(x, %d)" % n, (f(7, 2, 2),)) for n in (2, 0)],
+    *[(f"F.pixel_shuffle(x, {n})", (f(7, 2, 2),)) for n in (2, 0)],
     ("F.pixel_shuffle(x, 2)", (f(8, 2),)),
     *[("F.pixel_unshuffle(x, 2)", (f(*s),)) for s in ((7, 3, 2), (7, 2, 3), (8, 2))],
-    *[("F.channel_shuffle(x, %d)" % n, (f(1, 7, 2),)) for n in (2, 0)],
+    *[(f"F.channel_shuffle(x, {n})", (f(1, 7, 2),)) for n in (2, 0)],
     ("F.channel_shuffle(x, 2)", (f(8, 2),)),
     ("F.conv_tbc(x, y, z)", (f(5, 2, 3), f(2, 2, 4), f(4))),
     ("F.conv_tbc(x, y, z)", (f(5, 2), f(2, 2, 4), f(4))),
@@ -390,14 +413,17 @@ POOLS: list[Case] = [
          (f(1, 2, 5, 6, 7), spec(_rng.random_sample((1, 2, 3)))))
         for a in ("2, 3", "(2, 3, 1), (2, 4, 5), return_indices=True", "2, 9")
     ],
-    ("F.fractional_max_pool2d(x, 2, 3, _random_samples=y)", (f(1, 2, 5, 5), f(1, 2, 3))),
-    ("F.fractional_max_pool2d(x, 2, 3, _random_samples=y)", (f(1, 2, 5, 5), f(1, 1, 2))),
+    *[
+        ("F.fractional_max_pool2d(x, 2, 3, _random_samples=y)",
+         (f(1, 2, 5, 5), f(*shape, grad=False)))
+        for shape in ((1, 2, 3), (1, 1, 2))
+    ],
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "arguments"), POOLS)
 def test_pools(text: str, arguments: Any, device: str) -> None:
-    named = "max_pool1d" not in text
+    named = "max_pool1d" not in text and arguments[0].values.ndim > 3
     run(text, *arguments, device=device, gradgrad=True, grad_fn=named)
 
 
@@ -414,7 +440,8 @@ def test_names_and_signatures_are_pytorchs() -> None:
         assert ours.__module__ == "torch.nn.functional" or ours.__module__.endswith(
             ".nn.functional"
         )
-        mine, other = (inspect.signature(each).parameters.values() for each in (ours, theirs))
+        mine = inspect.signature(ours).parameters.values()
+        other = inspect.signature(theirs).parameters.values()
         assert [(p.name, p.kind, p.default) for p in mine] == [
             (p.name, p.kind, p.default) for p in other
         ]

@@ -19,7 +19,7 @@ from multiprocessing import connection
 from typing import Any, NoReturn
 
 from .transport import Channel
-from .worker import Assignment, Reply, worker_main
+from .worker import Assignment, ExceptionWrapper, Reply, worker_main
 
 __all__ = ["Pool"]
 
@@ -119,8 +119,13 @@ class Pool:
         try:
             if worker.connection.poll():  # the dead leave results behind
                 return worker_id, worker.results.recv()
-        except (EOFError, OSError) as error:
-            self._report_death(worker, error)
+        except Exception as error:
+            # Cut short by death, or whole but impossible to unpickle.
+            if isinstance(error, OSError):
+                worker.process.join(1.0)
+            if not isinstance(error, EOFError) and worker.process.exitcode is None:
+                where = f"reading from DataLoader worker process {worker_id}"
+                return worker_id, (Reply.ERROR, ExceptionWrapper(error, where))
         self._report_death(worker)
 
     def resume(self) -> None:
@@ -132,14 +137,10 @@ class Pool:
             while self.receive([i], 0)[1][0] != Reply.RESUMED:
                 pass
 
-    def _report_death(
-        self, worker: _Worker, error: BaseException | None = None
-    ) -> NoReturn:
+    def _report_death(self, worker: _Worker) -> NoReturn:
         process = worker.process
         process.join(_JOIN_SECONDS)
         code = process.exitcode
-        if code is None and error is not None:
-            raise error  # the worker lives: what it sent could not be read
         if code is not None and code < 0:
             cause = f"is killed by signal: {signal.strsignal(-code)}. "
         else:
