@@ -28,7 +28,9 @@ class Layers:
     param_names = ["stack"]
 
     def setup(self, stack: str) -> None:
-        self.a = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=stack == "requires_grad")
+        self.a = torch.tensor(
+            [1.0, 2.0, 3.0, 4.0], requires_grad=stack == "requires_grad"
+        )
         self.handle = None
         self.block: Any = None
         if stack in ("registered", "enabled"):

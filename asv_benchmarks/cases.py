@@ -18,7 +18,11 @@ class Case:
     """One timed case, and the ratio to PyTorch that it is to keep (None: no budget)."""
 
     def __init__(
-        self, group: str, name: str, make: Callable[[Any, str], Timed], budget: float | None
+        self,
+        group: str,
+        name: str,
+        make: Callable[[Any, str], Timed],
+        budget: float | None,
     ) -> None:
         self.group = group
         self.name = name

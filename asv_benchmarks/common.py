@@ -11,7 +11,9 @@ from .cases import CASES, Case, synchronize
 
 __all__ = ["DEVICES", "CaseSuite"]
 
-DEVICES = os.environ.get("DISPATCHTORCH_BENCH_DEVICES", "cpu,loopback,cuda,opencl").split(",")
+DEVICES = os.environ.get(
+    "DISPATCHTORCH_BENCH_DEVICES", "cpu,loopback,cuda,opencl"
+).split(",")
 
 
 def available(device: str) -> bool:
@@ -37,9 +39,7 @@ class CaseSuite:
     def setup(self, name: str, device: str) -> None:
         if not available(device):
             raise NotImplementedError(f"device {device} isn't available")
-        found: Case = next(
-            c for c in CASES if c.group == self.group and c.name == name
-        )
+        found: Case = next(c for c in CASES if c.group == self.group and c.name == name)
         self.run = found.make(torch, device)
         self.run()
         synchronize(torch, device)

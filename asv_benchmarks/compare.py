@@ -30,8 +30,10 @@ def measure(case: Case, device: str, rounds: int) -> tuple[float, float]:
     import dispatchtorch
 
     sides = []
-    for module, place in ((torch, "cpu" if device == "loopback" else device),
-                          (dispatchtorch, device)):
+    for module, place in (
+        (torch, "cpu" if device == "loopback" else device),
+        (dispatchtorch, device),
+    ):
         run = case.make(module, place)
         run()
         sides.append((module, place, run, _repeats(run), []))
@@ -64,7 +66,12 @@ def _time(module: Any, device: str, run: Callable[[], Any], count: int) -> float
 
 def import_times(rounds: int) -> dict[str, float]:
     """Median seconds to import each package in a fresh interpreter, start-up deducted."""
-    times: dict[str, list[float]] = {"": [], "numpy": [], "dispatchtorch": [], "torch": []}
+    times: dict[str, list[float]] = {
+        "": [],
+        "numpy": [],
+        "dispatchtorch": [],
+        "torch": [],
+    }
     for _ in range(rounds):
         for name, found in times.items():
             code = f"import {name}" if name else "pass"
@@ -76,10 +83,12 @@ def import_times(rounds: int) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m asv_benchmarks.compare",
-                                     description=__doc__.splitlines()[0])
-    parser.add_argument("pattern", nargs="?", default="", help="regular expression on "
-                        "group.name")
+    parser = argparse.ArgumentParser(
+        prog="python -m asv_benchmarks.compare", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "pattern", nargs="?", default="", help="regular expression on group.name"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", help="also write the figures to this file")
@@ -91,20 +100,26 @@ def main(argv: list[str] | None = None) -> int:
             continue
         theirs, ours = measure(case, options.device, options.rounds)
         ratio = ours / theirs
-        verdict = "" if case.budget is None else (
-            f"{case.budget:.2f} {'ok' if ratio <= case.budget else 'OVER'}"
+        verdict = (
+            ""
+            if case.budget is None
+            else (f"{case.budget:.2f} {'ok' if ratio <= case.budget else 'OVER'}")
         )
         results[case.key] = {"pytorch": theirs, "ours": ours, "ratio": ratio}
-        print(f"{case.key:<28}{_show(theirs):>12}{_show(ours):>12}{ratio:>8.2f}  {verdict}")
+        print(
+            f"{case.key:<28}{_show(theirs):>12}{_show(ours):>12}{ratio:>8.2f}  {verdict}"
+        )
     if re.search(options.pattern, "import"):
         times = import_times(max(3, options.rounds // 3))
         ratio = times["dispatchtorch"] / times["torch"]
         extra = times["dispatchtorch"] - times["numpy"]
         results["import"] = {**times, "ratio": ratio}
-        print(f"{'import':<28}{_show(times['torch']):>12}{_show(times['dispatchtorch']):>12}"
-              f"{ratio:>8.2f}  0.15 {'ok' if ratio <= 0.15 else 'OVER'}; NumPy's "
-              f"{_show(times['numpy'])} + {_show(extra)} (60 ms "
-              f"{'ok' if extra <= 0.06 else 'OVER'})")
+        print(
+            f"{'import':<28}{_show(times['torch']):>12}{_show(times['dispatchtorch']):>12}"
+            f"{ratio:>8.2f}  0.15 {'ok' if ratio <= 0.15 else 'OVER'}; NumPy's "
+            f"{_show(times['numpy'])} + {_show(extra)} (60 ms "
+            f"{'ok' if extra <= 0.06 else 'OVER'})"
+        )
     if options.json:
         with open(options.json, "w") as file:
             json.dump(results, file, indent=2)

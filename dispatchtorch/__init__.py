@@ -14,9 +14,9 @@ from typing import Any
 from dispatchtorch import dtypes as _dtypes
 from dispatchtorch import ops as _ops
 from dispatchtorch.device import device
-from dispatchtorch.dtypes import *  # noqa: F403
+from dispatchtorch.dtypes import *
 from dispatchtorch.dtypes import dtype, finfo, iinfo
-from dispatchtorch.memory_format import *  # noqa: F403
+from dispatchtorch.memory_format import *
 from dispatchtorch.size import Size
 from dispatchtorch.version import __version__
 
@@ -37,7 +37,7 @@ from dispatchtorch.autograd.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
-from dispatchtorch._settings import *  # noqa: F403
+from dispatchtorch._settings import *
 from dispatchtorch.factory import (
     as_tensor,
     asarray,
@@ -100,7 +100,7 @@ def __getattr__(name: str) -> Any:
         if name in manager.known_devices():
             from dispatchtorch.device_namespace import namespace
 
-            made = globals()[name] = _sys.modules[full] = namespace(name)
+            made = globals()[name] = _sys.modules[full] = namespace(name)  # type: ignore[assignment]
             return made
     raise AttributeError(f"module 'torch' has no attribute '{name}'")
 

@@ -199,7 +199,7 @@ class Plugin:
             label, undo = self.undo.pop()
             try:
                 undo()
-            except Exception as error:  # noqa: BLE001 - the others are to be undone
+            except Exception as error:
                 self.error = f"{label} couldn't be undone: {explain(error)}"
 
     def status(self) -> PluginStatus:
@@ -238,7 +238,7 @@ def installed_entries() -> list[Entry]:
     """
     try:
         found = sorted(_scan(), key=lambda each: each[0])
-    except Exception as error:  # noqa: BLE001 - a finder of somebody's on sys.meta_path
+    except Exception as error:
         return [Entry("", "", "entry points", f"can't be listed: {explain(error)}")]
     return [entry for _, entry in found]
 
@@ -250,7 +250,7 @@ def _scan() -> Iterator[tuple[tuple[int, str, int], Entry]]:
     for found in importlib.metadata.distributions():
         try:
             text = found.read_text("entry_points.txt") or ""
-        except Exception:  # noqa: BLE001, S112 - can't be known for one of ours
+        except Exception:
             continue
         if f"[{GROUP}]" not in text:
             continue
@@ -260,11 +260,11 @@ def _scan() -> Iterator[tuple[tuple[int, str, int], Entry]]:
         try:
             if str(importlib.metadata.distribution(name).locate_file("")) != place:
                 continue  # shadowed by another installation earlier on the path
-        except Exception:  # noqa: BLE001, S110 - damaged METADATA; go by the entries
+        except Exception:
             pass
         try:
             entries = [e for e in found.entry_points if e.group == GROUP]
-        except Exception as error:  # noqa: BLE001 - reported as this plugin's failure
+        except Exception as error:
             value = f"entry_points.txt can't be read: {explain(error)}"
             yield (order, normal(name), 0), Entry(name, version, name, value)
             continue
@@ -277,8 +277,8 @@ def _identity(found: Distribution) -> tuple[str, str]:
     """A distribution's name and version; its folder's name where METADATA is damaged."""
     try:
         name, version = found.metadata["Name"], found.version
-    except Exception:  # noqa: BLE001
-        name = version = None
+    except Exception:
+        name = version = None  # type: ignore[assignment]
     folder = getattr(getattr(found, "_path", None), "name", "unknown")
     return str(name or folder), str(version or "")
 

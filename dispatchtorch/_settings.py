@@ -47,17 +47,17 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
-def is_floating_point(input: Tensor) -> bool:  # noqa: A002 - PyTorch's name
+def is_floating_point(input: Tensor) -> bool:
     """Whether a tensor's dtype is a floating one."""
     return input.is_floating_point()
 
 
-def is_complex(input: Tensor) -> bool:  # noqa: A002 - PyTorch's name
+def is_complex(input: Tensor) -> bool:
     """Whether a tensor's dtype is complex."""
     return input.is_complex()
 
 
-def numel(input: Tensor) -> int:  # noqa: A002 - PyTorch's name
+def numel(input: Tensor) -> int:
     """The number of elements of a tensor."""
     return input.numel()
 
@@ -96,7 +96,5 @@ def set_num_threads(num: int) -> None:
     if not isinstance(num, int):
         raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
     if num <= 0:
-        raise RuntimeError(
-            "Expected nthreads > 0 to be true, but got false."
-        )
+        raise RuntimeError("Expected nthreads > 0 to be true, but got false.")
     _threads = num

@@ -279,8 +279,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
             f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() "
             "to copy the tensor to host memory first."
         )
-    if self.dtype is dtypes.bfloat16 or self.dtype.itemsize == 1 and (
-        self.dtype.is_floating_point
+    if self.dtype is dtypes.bfloat16 or (
+        self.dtype.itemsize == 1 and (self.dtype.is_floating_point)
     ):
         raise TypeError(
             f"Got unsupported ScalarType {dtypes.scalar_type_name(self.dtype)}"
@@ -300,8 +300,9 @@ Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]
 
 
 @method
-def __array_wrap__(self: Tensor, array: Any, context: Any = None,
-                   return_scalar: bool = False) -> Any:
+def __array_wrap__(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Any:
     if array.dtype == bool:
         array = array.astype("uint8")
     import dispatchtorch
@@ -338,8 +339,9 @@ def __complex__(self: Tensor) -> complex:
 @method
 def __index__(self: Tensor) -> int:
     if self._keys & dtypes.DIFFERENTIABLE_MASK or self.numel() != 1:
-        raise TypeError("only integer tensors of a single element can be converted to "
-                        "an index")
+        raise TypeError(
+            "only integer tensors of a single element can be converted to an index"
+        )
     return int(self.item())
 
 
@@ -370,8 +372,11 @@ def __contains__(self: Tensor, element: Any) -> bool:
 
 @method
 def __format__(self: Tensor, spec: str) -> str:
-    if self.ndim == 0 and not self._backend.device_type == "meta" \
-            and self.__class__ is Tensor:
+    if (
+        self.ndim == 0
+        and self._backend.device_type != "meta"
+        and self.__class__ is Tensor
+    ):
         return format(self.item(), spec)
     return object.__format__(self, spec) if spec else str(self)
 
@@ -429,8 +434,12 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
 def to_device_method(name: str) -> Callable[..., Tensor]:
     """``Tensor.cuda`` and its kind: the tensor on a device type."""
 
-    def move(self: Tensor, device: Any = None, non_blocking: bool = False,
-             memory_format: Any = None) -> Tensor:
+    def move(
+        self: Tensor,
+        device: Any = None,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> Tensor:
         if device is None:
             target = Device(name)
         else:
@@ -595,8 +604,13 @@ Tensor.grad = property(_get_grad, _set_grad, _del_grad)  # type: ignore[attr-def
 
 
 @method
-def backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None,
-             create_graph: bool = False, inputs: Any = None) -> None:
+def backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
     """Adds the gradients of the leaves of this tensor to their ``.grad``."""
     keys = self._keys
     if (
@@ -760,9 +774,14 @@ def disabled(
         return func(*args, **(kwargs or {}))
 
 
-def _make_subclass(cls: Any, data: Tensor, require_grad: bool = False,
-                   dispatch_strides: bool = False, dispatch_device: bool = False,
-                   device_for_backend_keys: Any = None) -> Any:
+def _make_subclass(
+    cls: Any,
+    data: Tensor,
+    require_grad: bool = False,
+    dispatch_strides: bool = False,
+    dispatch_device: bool = False,
+    device_for_backend_keys: Any = None,
+) -> Any:
     if require_grad and not data._keys & dtypes.DIFFERENTIABLE_MASK:
         raise RuntimeError(
             "Only Tensors of floating point and complex dtype can require gradients"
@@ -786,8 +805,15 @@ def new(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 
 @method
-def new_tensor_(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None,
-                requires_grad: bool = False, **kwargs: Any) -> Tensor:
+def new_tensor_(
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **kwargs: Any,
+) -> Tensor:
     """A tensor of ``data`` with this one's dtype and device by default."""
     from dispatchtorch.factory import tensor
 
@@ -803,8 +829,13 @@ Tensor.new_tensor = new_tensor_  # type: ignore[attr-defined]
 
 
 @method
-def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None,
-         stride: Any = None) -> Tensor:
+def set_(
+    self: Tensor,
+    source: Any = None,
+    storage_offset: int = 0,
+    size: Any = None,
+    stride: Any = None,
+) -> Tensor:
     """Makes this tensor a view of another's memory, or of a storage."""
     if source is None:
         source = torch.empty((0,), dtype=self.dtype, device=self.device)
@@ -822,8 +853,11 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
 @method
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Changes the shape, keeping the elements that fit; new memory where it must."""
-    shape = tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) \
+    shape = (
+        tuple(sizes[0])
+        if len(sizes) == 1 and not isinstance(sizes[0], int)
         else tuple(sizes)
+    )
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     room = math.prod(self._backend.shape(self._backend.root(self._data)))
@@ -851,7 +885,7 @@ def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor
 
 
 @attribute
-def T(self: Tensor) -> Tensor:  # noqa: N802
+def T(self: Tensor) -> Tensor:
     if self.ndim not in (0, 2):
         warnings.warn(
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape"
@@ -864,7 +898,7 @@ def T(self: Tensor) -> Tensor:  # noqa: N802
 
 
 @attribute
-def mT(self: Tensor) -> Tensor:  # noqa: N802
+def mT(self: Tensor) -> Tensor:
     if self.ndim < 2:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
@@ -874,19 +908,22 @@ def mT(self: Tensor) -> Tensor:  # noqa: N802
 
 
 @attribute
-def H(self: Tensor) -> Tensor:  # noqa: N802
+def H(self: Tensor) -> Tensor:
     if self.ndim not in (0, 2):
         raise RuntimeError(
             "tensor.H is only supported on matrices (2-D tensors). Got "
             f"{self.ndim}-D tensor."
-            + (" For batches of matrices, consider using tensor.mH" if self.ndim > 2
-               else "")
+            + (
+                " For batches of matrices, consider using tensor.mH"
+                if self.ndim > 2
+                else ""
+            )
         )
     return self.mH if self.ndim else self.conj()
 
 
 @attribute
-def mH(self: Tensor) -> Tensor:  # noqa: N802
+def mH(self: Tensor) -> Tensor:
     if self.ndim < 2:
         raise RuntimeError(
             "tensor.mH is only supported on matrices or batches of matrices. Got "
@@ -896,7 +933,7 @@ def mH(self: Tensor) -> Tensor:  # noqa: N802
 
 
 @method
-def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:  # noqa: A002
+def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replaces each element by ``callable(element)`` (slow; host tensors only)."""
     if not self._backend.is_host:
         raise TypeError("apply_ is only implemented on CPU tensors")
@@ -906,7 +943,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:  # noqa: A00
 
 
 @method
-def map_(self: Tensor, tensor: Tensor, callable: Callable[..., Any]) -> Tensor:  # noqa: A002
+def map_(self: Tensor, tensor: Tensor, callable: Callable[..., Any]) -> Tensor:
     """Replaces each element by ``callable(element, other's element)`` (slow)."""
     other = tensor.expand(self._shape).tolist()
     pairs = zip(_flat(self.tolist()), _flat(other), strict=True)
@@ -922,8 +959,14 @@ def _flat(values: Any) -> list[Any]:
 
 
 @method
-def __dlpack__(self: Tensor, *, stream: Any = None, max_version: Any = None,
-               dl_device: Any = None, copy: bool | None = None) -> Any:
+def __dlpack__(
+    self: Tensor,
+    *,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: bool | None = None,
+) -> Any:
     if self.requires_grad:
         raise BufferError(
             "Can't export tensors that require gradient, use tensor.detach()"

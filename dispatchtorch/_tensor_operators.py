@@ -9,9 +9,9 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.codegen import keys_of
+from dispatchtorch.ops._common import torch
 from dispatchtorch.ops.indexing import index_ as _index
 from dispatchtorch.ops.view import slice_ as _slice
-from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor
 
 __all__: list[str] = []
@@ -49,11 +49,15 @@ def _lazy(dunder: str, name: str, form: str) -> Any:
 
 
 def install() -> None:
-    for text, form in ((_BINARY, "operator"), (_INPLACE, "operator"), (_UNARY, "method")):
+    for text, form in (
+        (_BINARY, "operator"),
+        (_INPLACE, "operator"),
+        (_UNARY, "method"),
+    ):
         words = text.split()
         for dunder, name in zip(words[::2], words[1::2], strict=True):
             setattr(Tensor, dunder, _lazy(dunder, name, form))
-    Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]
+    Tensor.__hash__ = object.__hash__  # type: ignore[assignment,method-assign]
 
 
 def _operand(self: Tensor, other: Any) -> bool:
@@ -204,16 +208,23 @@ class _Indexing:
                 dim += 1
             elif part is True or part is False:
                 t = t.unsqueeze(dim)
-                self._put(indices, dim, torch.full((1,), part, dtype=torch.bool,
-                                                   device=self.source.device))
+                self._put(
+                    indices,
+                    dim,
+                    torch.full((1,), part, dtype=torch.bool, device=self.source.device),
+                )
                 dim += 1
             elif isinstance(part, slice):
                 t = _sliced(t, dim, part)
                 dim += 1
             elif isinstance(part, Tensor):
-                if part.ndim == 0 and part._keys & dtypes.DTYPE_MASK & ~(
-                    dtypes.bool.bit | dtypes.uint8.bit
-                ) and not part._keys & dtypes.DIFFERENTIABLE_MASK:
+                if (
+                    part.ndim == 0
+                    and part._keys
+                    & dtypes.DTYPE_MASK
+                    & ~(dtypes.bool.bit | dtypes.uint8.bit)
+                    and not part._keys & dtypes.DIFFERENTIABLE_MASK
+                ):
                     t = _selected(t, dim, int(part.item()), self.source)
                     continue
                 if part.ndim == 0 and part.dtype in (dtypes.bool, dtypes.uint8):
@@ -232,7 +243,8 @@ class _Indexing:
     def _put(self, indices: list[Any], dim: int, part: Tensor) -> None:
         """A mask of several dims stands for as many indices as it has dims."""
         filled = sum(
-            each.ndim if each is not None and each.dtype in (dtypes.bool, dtypes.uint8)
+            each.ndim
+            if each is not None and each.dtype in (dtypes.bool, dtypes.uint8)
             else 1
             for each in indices
         )
@@ -323,9 +335,7 @@ def _value_tensor(value: Any, view: Tensor) -> Tensor:
     if number is not None:
         made: Tensor = torch.full((), number, dtype=view.dtype, device=view.device)
         return made
-    raise TypeError(
-        f"can't assign a {type(value).__name__} to a {_type_name(view)}"
-    )
+    raise TypeError(f"can't assign a {type(value).__name__} to a {_type_name(view)}")
 
 
 def _type_name(t: Tensor) -> str:
@@ -407,7 +417,7 @@ def _sliced(t: Tensor, dim: int, part: slice) -> Tensor:
     return made
 
 
-Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
-Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]
-Tensor.__pos__ = __pos__  # type: ignore[attr-defined]
+Tensor.__getitem__ = _getitem
+Tensor.__setitem__ = _setitem
+Tensor.__pos__ = __pos__  # type: ignore[method-assign]
 install()

@@ -51,6 +51,7 @@ __all__ = [
 API_VERSION = 1
 
 Native = Any
+DType = dtypes.dtype  # the name, where a class attribute hides the module
 
 
 class Kernel:
@@ -74,7 +75,9 @@ class Kernel:
             function = function.__wrapped__
         code = getattr(function, "__code__", None)
         if code is None:
-            return f"{type(function).__name__} {getattr(function, '__name__', function)}"
+            return (
+                f"{type(function).__name__} {getattr(function, '__name__', function)}"
+            )
         return f"{code.co_filename}:{code.co_firstlineno}"
 
     def __repr__(self) -> str:
@@ -126,7 +129,7 @@ class Backend(_KernelTable):
     #: A context in which kernels run (floating-point error modes and the like), or None.
     guard: contextvars.Context | None = None
     #: dtypes the device has; None for all.
-    dtypes: frozenset[dtypes.dtype] | None = None
+    dtypes: frozenset[DType] | None = None
     #: Whether tensors of this device are host memory that NumPy can see.
     is_host: bool = False
     #: Whether there may be several devices of this type, told apart by an index.
@@ -154,7 +157,7 @@ class Backend(_KernelTable):
         """A NumPy array with a native array's values (a copy, or shared memory)."""
         raise NotImplementedError(f"{self!r} doesn't implement to_host()")
 
-    def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> Native:
+    def empty(self, shape: tuple[int, ...], dtype: DType, index: int) -> Native:
         """A new contiguous native array of undefined values."""
         return self.from_host(np.zeros(shape, dtype.host), index)
 
@@ -189,7 +192,7 @@ class Backend(_KernelTable):
         """The first element's place in the array's memory, in elements."""
         return array.offset  # type: ignore[no-any-return]
 
-    def dtype(self, array: Native) -> dtypes.dtype:
+    def dtype(self, array: Native) -> DType:
         return array.dtype  # type: ignore[no-any-return]
 
     def index(self, array: Native) -> int:
@@ -204,17 +207,17 @@ class Backend(_KernelTable):
         """The whole memory of an array as a 1-d contiguous array of its dtype."""
         return array.root()
 
-    def cast(self, array: Native, dtype: dtypes.dtype) -> Native:
+    def cast(self, array: Native, dtype: DType) -> Native:
         """A new contiguous array of another dtype; made of `empty` and ``copy_``."""
         result = self.empty(self.shape(array), dtype, self.index(array))
         self.kernels["copy_"].function(result, array)
         return result
 
-    def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> Native:
+    def scalar(self, value: Any, dtype: DType, index: int) -> Native:
         """A 0-d array of a Python number."""
         return self.from_host(_host_scalar(value, dtype), index)
 
-    def coerce(self, value: Any, dtype: dtypes.dtype | None) -> Native:
+    def coerce(self, value: Any, dtype: DType | None) -> Native:
         """A native array of a kernel's result that isn't one; TypeError by default."""
         raise TypeError(
             f"a kernel of device '{self.device_type}' returned {type(value).__name__}, "

@@ -95,8 +95,9 @@ def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("operator", help="name or name.overload, e.g. softmax or add")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--grad", action="store_true", help="with operands that require "
-                        "grad")
+    parser.add_argument(
+        "--grad", action="store_true", help="with operands that require grad"
+    )
     parser.add_argument("--dtype", default="float32")
 
     def run(arguments: argparse.Namespace) -> int:
@@ -114,7 +115,8 @@ def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _coverage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "coverage", help="show which primitives a device has, and what it falls back for"
+        "coverage",
+        help="show which primitives a device has, and what it falls back for",
     )
     parser.add_argument("--device", default="cpu")
 
@@ -129,10 +131,15 @@ def _coverage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "run", help="run an unmodified PyTorch script: `import torch` gives dispatchtorch"
+        "run",
+        help="run an unmodified PyTorch script: `import torch` gives dispatchtorch",
     )
-    parser.add_argument("-m", dest="module", action="store_true",
-                        help="SCRIPT is a module name, as for python -m")
+    parser.add_argument(
+        "-m",
+        dest="module",
+        action="store_true",
+        help="SCRIPT is a module name, as for python -m",
+    )
     parser.add_argument("script", metavar="SCRIPT")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS")
 

@@ -44,9 +44,14 @@ class _Finder(importlib.abc.MetaPathFinder):
             if error.name == ours:
                 return None
             raise
-        kept = (module.__spec__, getattr(module, "__loader__", None), module.__package__)
+        kept = (
+            module.__spec__,
+            getattr(module, "__loader__", None),
+            module.__package__,
+        )
         found = importlib.machinery.ModuleSpec(
-            name, _Restoring(module, kept if spec is None else (spec, *kept[1:])),
+            name,
+            _Restoring(module, kept if spec is None else (spec, *kept[1:])),
             is_package=hasattr(module, "__path__"),
         )
         return found

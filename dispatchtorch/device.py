@@ -20,7 +20,7 @@ class _Registry:
 registry = _Registry()
 
 
-class device:  # noqa: N801 - PyTorch's name
+class device:
     """``torch.device("cpu")``, ``device("npu:1")``, ``device("npu", 1)``.
 
     Raises RuntimeError for a device type that no installed plugin provides.
@@ -31,7 +31,7 @@ class device:  # noqa: N801 - PyTorch's name
     type: str
     index: int | None
 
-    def __init__(self, type: Any = None, index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: Any = None, index: int | None = None) -> None:
         if isinstance(type, device):
             name, found = type.type, type.index
         elif isinstance(type, str):
@@ -110,6 +110,6 @@ class device:  # noqa: N801 - PyTorch's name
 
 
 def _parse_index(text: str, number: str) -> int:
-    if not number.isdigit() or len(number) > 1 and number[0] == "0":
+    if not number.isdigit() or (len(number) > 1 and number[0] == "0"):
         raise RuntimeError(f"Invalid device string: '{text}'")
     return int(number)

@@ -398,7 +398,8 @@ def _mixed_devices(op: Operator, keys: int) -> Function:
             target = backends.pop()
             index = target.index(dimensioned[0]._data)
             moved = [
-                _to_backend(a, target, index) if hasattr(a, "_keys") else a for a in args
+                _to_backend(a, target, index) if hasattr(a, "_keys") else a
+                for a in args
             ]
             keyset = 0
             for a, argument in zip(moved, op.schema.arguments, strict=True):

@@ -37,7 +37,7 @@ DTYPES: list[dtype] = []
 _BY_HOST: dict[Any, dtype] = {}
 
 
-class dtype:  # noqa: N801 - PyTorch's name
+class dtype:
     """An element type. Instances are singletons: ``torch.float32`` and its kind."""
 
     __slots__ = (
@@ -53,7 +53,12 @@ class dtype:  # noqa: N801 - PyTorch's name
     )
 
     def __init__(
-        self, name: str, host_name: str, itemsize: int, category: int, signed: builtins.bool
+        self,
+        name: str,
+        host_name: str,
+        itemsize: int,
+        category: int,
+        signed: builtins.bool,
     ) -> None:
         self.name = name
         self.host_name = host_name
@@ -210,7 +215,7 @@ def _promote(a: dtype, b: dtype) -> dtype:
     if b.category == BOOL:
         return a
     big, small = (a, b) if a.itemsize >= b.itemsize else (b, a)
-    if a.is_signed == b.is_signed or big.is_signed and big.itemsize > small.itemsize:
+    if a.is_signed == b.is_signed or (big.is_signed and big.itemsize > small.itemsize):
         return big
     return int16  # uint8 with int8: the only mixed pair left
 
@@ -291,15 +296,15 @@ def scalar_dtype(keys: int) -> dtype | None:
     return int64 if keys & PYTHON_SCALARS[int] else bool
 
 
-class finfo:  # noqa: N801 - PyTorch's name
+class finfo:
     """Numerical properties of a floating dtype, as ``torch.finfo``."""
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002
+    def __init__(self, type: dtype | None = None) -> None:
         d = _default if type is None else type
         if not (d.is_floating_point or d.is_complex):
             raise TypeError(
                 "torch.finfo() requires a floating point input type. "
-                f"Use torch.iinfo to handle '{repr(d)}'"
+                f"Use torch.iinfo to handle '{d!r}'"
             )
         self._type = d = d.to_real()
         if d.itemsize <= 2 and d is not float16:
@@ -330,10 +335,10 @@ class finfo:  # noqa: N801 - PyTorch's name
         return hash(self._type)
 
 
-class iinfo:  # noqa: N801 - PyTorch's name
+class iinfo:
     """Numerical properties of an integer dtype, as ``torch.iinfo``."""
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002
+    def __init__(self, type: dtype) -> None:
         if type.category != INT:
             kind = "bool" if type.category == BOOL else "finfo"
             raise TypeError(

@@ -1,11 +1,11 @@
 """The exceptions that dispatchtorch raises beyond Python's own.
 
-    RuntimeError
-    ├── OutOfMemoryError             no memory left on a device
-    ├── FallbackError                the policy "error" forbade a crossing to the host
-    └── UnknownDeviceError           no plugin provides the device (see plugins)
-    NotImplementedError
-    └── UnsupportedOperator          an operator has no kernel for a device
+RuntimeError
+├── OutOfMemoryError             no memory left on a device
+├── FallbackError                the policy "error" forbade a crossing to the host
+└── UnknownDeviceError           no plugin provides the device (see plugins)
+NotImplementedError
+└── UnsupportedOperator          an operator has no kernel for a device
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ class FallbackError(RuntimeError):
     """An operator would have crossed to the host, and the fallback policy forbids it."""
 
 
-class UnsupportedOperator(NotImplementedError):  # noqa: N818 - reads as what it is
+class UnsupportedOperator(NotImplementedError):
     """No kernel, decomposition or fallback for an operator on a device."""

@@ -208,7 +208,7 @@ def _check_rectangular(plain: Any, shape: tuple[int, ...], dim: int) -> None:
     if dim == len(shape):
         if isinstance(plain, list):
             raise ValueError(
-                f"only one element tensors can be converted to Python scalars"
+                "only one element tensors can be converted to Python scalars"
                 if not plain
                 else f"expected sequence of length 0 at dim {dim} (got {len(plain)})"
             )
@@ -240,9 +240,7 @@ def _cast(array: np.ndarray[Any, Any], dtype: dtypes.dtype) -> np.ndarray[Any, A
 def from_numpy(ndarray: Any) -> Tensor:
     """A host tensor that shares a NumPy array's memory."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(
-            f"expected np.ndarray (got {type(ndarray).__name__})"
-        )
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     dtypes.from_host_dtype(ndarray.dtype)
     size = ndarray.itemsize
     for stride in ndarray.strides:
@@ -299,7 +297,8 @@ def asarray(
         if isinstance(obj, Tensor):
             made = obj.detach().to(
                 obj.device if device is None else device,
-                obj.dtype if dtype is None else as_dtype(dtype), copy=True,
+                obj.dtype if dtype is None else as_dtype(dtype),
+                copy=True,
             )
             return finish(made, requires_grad)
         return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -376,8 +375,11 @@ def frombuffer(
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: Any = None) -> Tensor:
     """A tensor that shares the memory of any DLPack object."""
-    kind, _ = ext_tensor.__dlpack_device__() if hasattr(
-        ext_tensor, "__dlpack_device__") else (1, 0)
+    kind, _ = (
+        ext_tensor.__dlpack_device__()
+        if hasattr(ext_tensor, "__dlpack_device__")
+        else (1, 0)
+    )
     if int(kind) == 1:
         made = wrap(np.from_dlpack(ext_tensor), get_backend("cpu"))
     else:
@@ -406,8 +408,10 @@ def legacy_new(dtype: dtypes.dtype, device: Any, args: tuple[Any, ...]) -> Tenso
         only = args[0]
         if isinstance(only, Tensor):
             return only.to(dtype) if only.dtype is not dtype else only.alias()
-        if isinstance(only, tuple) and all(type(n) is int for n in only) and (
-            type(only).__name__ == "Size"
+        if (
+            isinstance(only, tuple)
+            and all(type(n) is int for n in only)
+            and (type(only).__name__ == "Size")
         ):
             made: Tensor = torch.empty(only, dtype=dtype, device=device)
             return made

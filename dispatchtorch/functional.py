@@ -24,9 +24,7 @@ __all__ = [
 ]
 
 # Operators that PyTorch lists in this module.
-_OPERATORS = (
-    "cdist norm split stft tensordot unique unique_consecutive"
-).split()
+_OPERATORS = ("cdist norm split stft tensordot unique unique_consecutive").split()
 
 
 def __getattr__(name: str) -> Any:
@@ -148,14 +146,18 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
     """Places in a flattened tensor as one index tensor for each dim of ``shape``."""
     sizes = [shape] if isinstance(shape, int) else [int(n) for n in shape]
     if indices.is_floating_point() or indices.is_complex():
-        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+        raise ValueError(
+            f"expected 'indices' to be integer dtype, but got {indices.dtype}"
+        )
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
     steps = list(itertools.accumulate([*sizes[:0:-1]], lambda a, b: a * b, initial=1))
-    return tuple([
-        indices.div(step, rounding_mode="floor") % size
-        for step, size in zip(reversed(steps), sizes, strict=True)
-    ])
+    return tuple(
+        [
+            indices.div(step, rounding_mode="floor") % size
+            for step, size in zip(reversed(steps), sizes, strict=True)
+        ]
+    )
 
 
 def einsum(*args: Any) -> Any:
@@ -181,7 +183,9 @@ def einsum(*args: Any) -> Any:
             pass
         else:
             found = opt_einsum.contract_path(
-                equation, *[tuple(t._shape) for t in operands], shapes=True,
+                equation,
+                *[tuple(t._shape) for t in operands],
+                shapes=True,
             )[0]
             pairs = [p if len(p) == 2 else None for p in found]
             path = None if None in pairs else [i for p in pairs for i in p or ()]

@@ -205,7 +205,7 @@ class Pointwise(Lift):
         kernel: Kernel,
         declined: Function,
     ) -> Function:
-        names, operands, rest = self._names(op)
+        _names, operands, rest = self._names(op)
         tensor_bits = keys & DTYPE_MASK
         listed = ", ".join(a.name for a in op.schema.arguments)
         one_dtype = tensor_bits & (tensor_bits - 1) == 0
@@ -235,11 +235,15 @@ class Pointwise(Lift):
         lines = self.prologue(op, constants)
         for name in operands:
             if scalars and name != operands[0]:
-                values.append(f"(scalars.of({name}) if type({name}) is not Tensor "
-                              f"and not hasattr({name}, '_keys') else {name}._data)")
+                values.append(
+                    f"(scalars.of({name}) if type({name}) is not Tensor "
+                    f"and not hasattr({name}, '_keys') else {name}._data)"
+                )
             elif scalars and len(operands) > 1:
-                values.append(f"({name}._data if hasattr({name}, '_keys') "
-                              f"else scalars.of({name}))")
+                values.append(
+                    f"({name}._data if hasattr({name}, '_keys') "
+                    f"else scalars.of({name}))"
+                )
             else:
                 values.append(f"{name}._data")
         if scalars:
@@ -247,8 +251,10 @@ class Pointwise(Lift):
             if len(operands) == 2 and op.schema.arguments[0].base == "Tensor":
                 # The first is a tensor, so the scalar can only be the second.
                 second = operands[1]
-                values = [f"{operands[0]}._data",
-                          f"scalars[{second}] if {second} else scalars.of({second})"]
+                values = [
+                    f"{operands[0]}._data",
+                    f"scalars[{second}] if {second} else scalars.of({second})",
+                ]
         if not backend.checks_broadcast and len(operands) > 1 and not scalars:
             constants["check"] = _Broadcast(op, backend)
             lines.append(f"check({', '.join(operands)})")
@@ -279,10 +285,6 @@ class Pointwise(Lift):
         function = kernel.function
         check = None if backend.checks_broadcast else _Broadcast(op, backend)
         failed = _Failed(op, backend)
-        constants = guard_constants(backend)
-        enter, leave = constants.get("enter"), constants.get("leave")
-        quiet = constants.get("quiet")
-
         begin: dict[str, Any] = {}
         prologue = self.prologue(op, begin)
         if prologue:
@@ -340,7 +342,7 @@ class Pointwise(Lift):
         result = self.result_dtype(computed)
         if result is not own or computed is not own or _needs_opmath(own, keys):
             return None
-        names, operands, rest = self._names(op.functional)
+        _names, operands, rest = self._names(op.functional)
         listed = ", ".join(a.name for a in op.schema.arguments)
         constants: dict[str, Any] = {
             "fn": kernel.function,
@@ -371,9 +373,7 @@ def closure(
     return compile_function(f"def kernel({parameters}):\n{body}", "kernel", constants)
 
 
-def native_as(
-    value: Any, dtype: dtypes.dtype, backend: Backend, index: int = 0
-) -> Any:
+def native_as(value: Any, dtype: dtypes.dtype, backend: Backend, index: int = 0) -> Any:
     """An operand's native array in ``dtype``: cast, or made from a Python number."""
     keys = getattr(value, "_keys", None)
     if keys is None:
@@ -558,8 +558,11 @@ class Plain(Lift):
         if _single(op) and backend.array_type is not object:
             mark = K.INFERENCE if keys & K.INFERENCE_MODE else 0
             constants.update(
-                array_type=backend.array_type, dtype_of=backend.dtype, new=_new,
-                BASE=backend.key | mark, Tensor=Tensor,
+                array_type=backend.array_type,
+                dtype_of=backend.dtype,
+                new=_new,
+                BASE=backend.key | mark,
+                Tensor=Tensor,
             )
             lines += [
                 "if type(r) is not array_type:",

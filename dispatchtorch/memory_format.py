@@ -38,13 +38,13 @@ class _Named:
         return self
 
 
-class memory_format(_Named):  # noqa: N801 - PyTorch's name
+class memory_format(_Named):
     """The order of dims in memory."""
 
     __slots__ = ()
 
 
-class layout(_Named):  # noqa: N801 - PyTorch's name
+class layout(_Named):
     """How elements are stored: densely strided, or sparsely."""
 
     __slots__ = ()

@@ -58,11 +58,11 @@ class MetaBackend(Backend):
         return MetaArray(array.shape, dtypes.from_host_dtype(array.dtype))
 
     def to_host(self, array: MetaArray) -> np.ndarray[Any, Any]:
-        raise NotImplementedError(
-            "Cannot copy out of meta tensor; no data!"
-        )
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
 
-    def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> MetaArray:
+    def empty(
+        self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int
+    ) -> MetaArray:
         return MetaArray(tuple(shape), dtype)
 
     def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> MetaArray:
@@ -127,7 +127,9 @@ def _pointwise_rule(op: Any) -> Callable[..., Any]:
         shape = broadcast_shapes([a.shape for a in arrays])
         dtype = op.lift.result_dtype(arrays[-1].dtype)
         if len({a.shape for a in arrays}) == 1:
-            return MetaArray(shape, dtype, arrays[0].strides if _dense(arrays[0]) else None)
+            return MetaArray(
+                shape, dtype, arrays[0].strides if _dense(arrays[0]) else None
+            )
         return MetaArray(shape, dtype)
 
     return rule

@@ -86,7 +86,7 @@ class PluginHandle:
     def remove(self) -> None:
         self._remove()
 
-    def __enter__(self) -> PluginHandle:  # noqa: PYI034 - no subclasses
+    def __enter__(self) -> PluginHandle:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -375,7 +375,7 @@ class PluginManager:
             for part in filter(None, plugin.attribute.split(".")):
                 found = getattr(found, part)
             self._attach(plugin, found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is kept
+        except (Exception, SystemExit) as error:
             plugin.retire()
             if plugin.state == LOADING:  # else found incompatible
                 plugin.fail(error)

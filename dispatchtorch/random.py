@@ -68,9 +68,14 @@ class Generator:
         """Goes to a state that ``get_state`` gave."""
         import dispatchtorch
 
-        if not isinstance(new_state, Tensor) or new_state.dtype is not dispatchtorch.uint8:
-            raise TypeError("expected a torch.ByteTensor, but got "
-                            f"{new_state.type() if isinstance(new_state, Tensor) else type(new_state).__name__}")
+        if (
+            not isinstance(new_state, Tensor)
+            or new_state.dtype is not dispatchtorch.uint8
+        ):
+            raise TypeError(
+                "expected a torch.ByteTensor, but got "
+                f"{new_state.type() if isinstance(new_state, Tensor) else type(new_state).__name__}"
+            )
         self._engine.set_state(new_state.contiguous().numpy())
 
     def clone_state(self) -> Generator:
@@ -99,8 +104,11 @@ def _rebuild(device: str, seed: int, state: Tensor) -> Generator:
 def _as_seed(seed: Any) -> int:
     value = int(seed)
     if not -(2**63) <= value < 2**64:
-        raise ValueError("Overflow when unpacking long long" if value < 0 else
-                         "Overflow when unpacking unsigned long long")
+        raise ValueError(
+            "Overflow when unpacking long long"
+            if value < 0
+            else "Overflow when unpacking unsigned long long"
+        )
     return value
 
 
@@ -202,7 +210,9 @@ def fork_rng(
     else:
         kept = [default_generator]
         for each in devices:
-            device = Device(device_type, each) if isinstance(each, int) else Device(each)
+            device = (
+                Device(device_type, each) if isinstance(each, int) else Device(each)
+            )
             kept.append(generator_of(device.type, device.index or 0))
     states = [(g, g.get_state()) for g in kept]
     try:

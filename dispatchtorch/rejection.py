@@ -32,7 +32,8 @@ def overrides_of(values: Any) -> list[Any]:
             continue
         if all(type(other) is not kind for other in found):
             at = next(
-                (i for i, o in enumerate(found) if issubclass(kind, type(o))), len(found)
+                (i for i, o in enumerate(found) if issubclass(kind, type(o))),
+                len(found),
             )
             found.insert(at, each)
     return found
@@ -45,7 +46,9 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
         types = tuple(type(v) for v in overrides_of(args))
         positional, keywords = given_arguments(op, args)
         for each in overriding:
-            result = type(each).__torch_function__(function, types, positional, keywords)
+            result = type(each).__torch_function__(
+                function, types, positional, keywords
+            )
             if result is not NotImplemented:
                 return result
         raise TypeError(
@@ -87,8 +90,11 @@ def given_arguments(
     keywords: dict[str, Any] = {}
     arguments = op.schema.arguments
     last = max(
-        (i for i, (a, v) in enumerate(zip(arguments, args, strict=True))
-         if not a.kwonly and (a.default is REQUIRED or v is not a.default)),
+        (
+            i
+            for i, (a, v) in enumerate(zip(arguments, args, strict=True))
+            if not a.kwonly and (a.default is REQUIRED or v is not a.default)
+        ),
         default=-1,
     )
     for i, (a, v) in enumerate(zip(arguments, args, strict=True)):
@@ -125,9 +131,7 @@ def _expected(argument: Any) -> str:
 def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
     """The TypeError of a name with several signatures, which lists them."""
     overriding = [
-        v
-        for v in overrides_of((*args, *kwargs.values()))
-        if not isinstance(v, Tensor)
+        v for v in overrides_of((*args, *kwargs.values())) if not isinstance(v, Tensor)
     ]
     if overriding:
         types = tuple(type(v) for v in overriding)
@@ -140,9 +144,7 @@ def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
     given = ", ".join(
         [_typed(v) for v in shown] + [f"{k}={_typed(v)}" for k, v in kwargs.items()]
     )
-    lines = "\n".join(
-        f" * ({_signature(op, form)})" for op in packet.overloads
-    )
+    lines = "\n".join(f" * ({_signature(op, form)})" for op in packet.overloads)
     raise TypeError(
         f"{packet.name}() received an invalid combination of arguments - got ({given}), "
         f"but expected one of:\n{lines}\n"
@@ -163,8 +165,9 @@ def _typed(value: Any) -> str:
 def _signature(op: Operator, form: str) -> str:
     parts = []
     star = False
-    for argument, name in zip(op.schema.arguments, parameter_names(op, form),
-                              strict=True):
+    for argument, name in zip(
+        op.schema.arguments, parameter_names(op, form), strict=True
+    ):
         if form == "method" and argument is op.schema.arguments[0]:
             continue
         if argument.kwonly and not star:
@@ -191,9 +194,7 @@ def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     if "factory" in op.tags:
         args = _factory_args(op, args, outs[0])
     names = [a.name for a in op.schema.arguments]
-    keyword = {
-        n: v for n, v, a in zip(names, args, op.schema.arguments, strict=True)
-    }
+    keyword = {n: v for n, v, a in zip(names, args, op.schema.arguments, strict=True)}
     result = op(**keyword)
     results = result if isinstance(result, tuple) else (result,)
     for target, source in zip(outs, results, strict=True):

@@ -67,7 +67,9 @@ def demo(device: str, epochs: int, seed: int, output: str) -> int:
                 losses.append(loss.item())
                 right += int((scores.argmax(1) == y).sum())
                 seen += len(y)
-                bar.set_postfix(loss=f"{loss.item():.3f}", accuracy=f"{right / seen:.3f}")
+                bar.set_postfix(
+                    loss=f"{loss.item():.3f}", accuracy=f"{right / seen:.3f}"
+                )
     seconds = time.perf_counter() - started
 
     predicted = predict(model, test_images)
@@ -111,7 +113,9 @@ def draw(losses: list[float], truth: Any, predicted: Any, path: Path) -> str:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.plot(losses, linewidth=0.8)
-    left.set(title="Training loss", xlabel="batch", ylabel="cross entropy", yscale="log")
+    left.set(
+        title="Training loss", xlabel="batch", ylabel="cross entropy", yscale="log"
+    )
     right.imshow(confusion, cmap="Blues")
     right.set(title="Confusion matrix", xlabel="predicted", ylabel="actual")
     right.set_xticks(range(10))
@@ -121,7 +125,12 @@ def draw(losses: list[float], truth: Any, predicted: Any, path: Path) -> str:
             number = confusion[actual][guess]
             if number:
                 right.text(
-                    guess, actual, number, ha="center", va="center", fontsize=8,
+                    guess,
+                    actual,
+                    number,
+                    ha="center",
+                    va="center",
+                    fontsize=8,
                     color="white" if actual == guess else "black",
                 )
     figure.savefig(path, dpi=120)

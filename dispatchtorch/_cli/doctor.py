@@ -15,7 +15,9 @@ def doctor() -> int:
     import dispatchtorch as torch
     from dispatchtorch.plugins import manager
 
-    print(f"dispatchtorch {torch.__version__} (PyTorch {torch.version.pytorch} semantics)")
+    print(
+        f"dispatchtorch {torch.__version__} (PyTorch {torch.version.pytorch} semantics)"
+    )
     print(f"Python {platform.python_version()} on {platform.platform()}")
     for name in ("numpy", "pluggy", "ml_dtypes", "scipy", "matplotlib", "torch"):
         print(f"  {name:<12} {_version(name)}")
@@ -65,8 +67,10 @@ def _device(name: str) -> bool:
             print(f"    {plugin}: {key} = {value}")
     passed = True
     for label, reason in self_test(name):
-        print(f"    {'PASS' if reason is None else 'FAIL'} {label}"
-              + (f": {reason}" if reason else ""))
+        print(
+            f"    {'PASS' if reason is None else 'FAIL'} {label}"
+            + (f": {reason}" if reason else "")
+        )
         passed &= reason is None
     return passed
 

@@ -49,7 +49,7 @@ def _explain(op: Operator, device: str, keyset: int) -> str:
     if not ladder:
         lines.append(f"  device {device}: no kernel, no decomposition, no fallback")
     for i, rung in enumerate(ladder):
-        mark = "  device {}: ".format(device) if i == 0 else "    if declined: "
+        mark = f"  device {device}: " if i == 0 else "    if declined: "
         lines.append(f"{mark}{rung.kind} at {rung.where}")
         calls = device_layer.declined_counts().get((op.full_name, rung.where))
         if calls:
@@ -63,8 +63,11 @@ def coverage(device: str) -> str:
     operators = all_operators()
     primitives = sorted(n for n, op in operators.items() if op.is_primitive)
     own = {
-        n for n in operators
-        if any(r.kernel is not None for r in device_layer.candidates(operators[n], backend))
+        n
+        for n in operators
+        if any(
+            r.kernel is not None for r in device_layer.candidates(operators[n], backend)
+        )
     }
     missing = [n for n in primitives if n not in own]
     faster = sorted(n for n in own if not operators[n].is_primitive)

@@ -21,7 +21,7 @@ def is_anomaly_enabled() -> bool:
     return bool(state.tls.include & ANOMALY)
 
 
-class set_detect_anomaly:  # noqa: N801 - PyTorch's name
+class set_detect_anomaly:
     """Switches anomaly detection at once; as a context manager, for the block only."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
@@ -44,7 +44,7 @@ def _switch(mode: bool) -> None:
     state.update(state.tls.mask, include)
 
 
-class detect_anomaly:  # noqa: N801 - PyTorch's name
+class detect_anomaly:
     """A block in which nodes remember where they were made and are checked for NaN."""
 
     def __init__(self, check_nan: bool = True) -> None:

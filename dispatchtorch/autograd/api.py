@@ -93,19 +93,16 @@ def backward(
     if inputs is not None:
         targets = _as_tuple(inputs)
         if not targets:
-            raise RuntimeError(
-                "`inputs` argument to `backward()` cannot be empty."
-            )
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         for t in targets:
             if not t.requires_grad:
-                raise RuntimeError("One of the differentiated Tensors does not require "
-                                   "grad")
+                raise RuntimeError(
+                    "One of the differentiated Tensors does not require grad"
+                )
     roots = _as_tuple(tensors)
     grads = (None,) * len(roots) if grad_tensors is None else _as_tuple(grad_tensors)
     keep = create_graph if retain_graph is None else retain_graph
-    run_backward(
-        roots, _root_grads(roots, grads), keep, create_graph, targets, True
-    )
+    run_backward(roots, _root_grads(roots, grads), keep, create_graph, targets, True)
 
 
 def grad(
@@ -140,8 +137,9 @@ def grad(
     keep = create_graph if retain_graph is None else retain_graph
     starts = _root_grads(roots, grads, is_grads_batched)
     if is_grads_batched:
-        return _batched(roots, targets, starts, keep, create_graph, allow_unused,
-                        materialize_grads)
+        return _batched(
+            roots, targets, starts, keep, create_graph, allow_unused, materialize_grads
+        )
     found = run_backward(roots, starts, keep, create_graph, targets)
     return _checked(found, targets, allow_unused, materialize_grads)
 

@@ -128,9 +128,7 @@ class _Run:
                 arrived[0] is None
                 and (len(arrived) == 1 or all(g is None for g in arrived))
                 and not node.takes_undefined
-                or needed is not None
-                and not self._leads_on(node, needed)
-            ):
+            ) or (needed is not None and not self._leads_on(node, needed)):
                 results: Any = [None] * len(entries)
             elif node.special:
                 results = self._apply(node, arrived)
@@ -219,7 +217,7 @@ class _Run:
                 if type(entry) is tuple:
                     child, number = entry
                     wanted = self.nodes.get(id(child))
-                    if child in needed or wanted and number in wanted:
+                    if child in needed or (wanted and number in wanted):
                         needed.add(node)
                         break
                 elif id(entry) in self.leaves:
@@ -323,7 +321,9 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool) -> None:
         # names `grad` of the callers on the way here and getrefcount's own.
         if create_graph:
             meta.grad = grad.clone() if grad._base is not None else grad
-        elif grad._base is None and getrefcount(grad) <= 5 and not grad._keys & AUTOGRAD:
+        elif (
+            grad._base is None and getrefcount(grad) <= 5 and not grad._keys & AUTOGRAD
+        ):
             meta.grad = grad
         else:
             meta.grad = grad.detach().clone()

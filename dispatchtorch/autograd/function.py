@@ -143,7 +143,8 @@ class _BackwardNode(Node, FunctionCtx):
 def _zeros(shape: Any, dtype: Any, device: Any) -> Tensor:
     import dispatchtorch as torch
 
-    return torch.zeros(shape, dtype=dtype, device=device)  # type: ignore[no-any-return]
+    zeros: Any = torch.zeros
+    return zeros(shape, dtype=dtype, device=device)  # type: ignore[no-any-return]
 
 
 class _FunctionMeta(type):
@@ -218,7 +219,7 @@ class Function(metaclass=_FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs ``forward`` and records a node where an input requires grad."""
-        node = cls._backward_cls.__new__(cls._backward_cls)
+        node = cls._backward_cls.__new__(cls._backward_cls)  # type: ignore[call-overload]
         recording = state.grad_enabled()
         tensors = [a for a in args if isinstance(a, Tensor)]
         for t in tensors:
@@ -301,7 +302,7 @@ def _record(
     node.__dict__["_likes"] = likes
     node.shape = [None if like is None else like[0] for like in likes]
     node.keys = [getattr(t, "_keys", 0) for t in made]
-    saved = []
+    saved: list[Any] = []
     for t in node._to_save:
         if t is not None and not isinstance(t, Tensor):
             raise TypeError(

@@ -87,7 +87,7 @@ class _Mode:
         return decorated
 
 
-class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+class no_grad(_Mode):
     """A block, or a function, in which no history is recorded."""
 
     __slots__ = ()
@@ -103,7 +103,7 @@ class no_grad(_Mode):  # noqa: N801 - PyTorch's name
         return state.tls.mask & ~(AUTOGRAD | VIEW), state.tls.include
 
 
-class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
+class enable_grad(no_grad):
     """A block, or a function, in which history is recorded (again)."""
 
     __slots__ = ()
@@ -112,7 +112,7 @@ class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
         return state.tls.mask | AUTOGRAD | VIEW, state.tls.include
 
 
-class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(_Mode):
     """Sets the grad mode at once; as a context manager, for the block only."""
 
     __slots__ = ("mode",)
@@ -138,7 +138,7 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
         return super().__call__(function)
 
 
-class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
+class inference_mode(_Mode):
     """As ``no_grad``, and the tensors made have no version counters."""
 
     __slots__ = ("mode",)

@@ -11,9 +11,9 @@ PyTorch's convention for gradients.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-import sys
 from types import ModuleType
 from typing import Any
 

@@ -41,7 +41,7 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     return GradientEdge(node, tensor.output_nr)
 
 
-class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
+class saved_tensors_hooks:
     """A block in which what nodes save passes through ``pack_hook``.
 
     Follows https://docs.pytorch.org/docs/stable/autograd.html.
@@ -68,7 +68,7 @@ class saved_tensors_hooks:  # noqa: N801 - PyTorch's name
         state.update(state.tls.mask, state.tls.include & ~SAVED_HOOKS | bit)
 
 
-class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
+class save_on_cpu(saved_tensors_hooks):
     """Keeps what nodes save on the host, and brings it back when it is needed."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
@@ -82,7 +82,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801 - PyTorch's name
         super().__init__(pack, unpack)
 
 
-class disable_saved_tensors_hooks:  # noqa: N801 - PyTorch's name
+class disable_saved_tensors_hooks:
     """A block in which setting saved-tensor hooks raises ``error_message``."""
 
     def __init__(self, error_message: str) -> None:

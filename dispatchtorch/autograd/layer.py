@@ -69,7 +69,9 @@ class AutogradLayer(Layer):
             return "not differentiable"
         if derivative is None:
             return "decomposes above autograd" if op.body else "no derivative"
-        return f"{derivative.node_name(op)}, saves {_saved_names(derivative) or 'nothing'}"
+        return (
+            f"{derivative.node_name(op)}, saves {_saved_names(derivative) or 'nothing'}"
+        )
 
 
 class ViewLayer(Layer):
@@ -267,20 +269,25 @@ class _Recorder:
             members[f"_saved_{n}"] = property(_saved_getter(n, self._output_of(n)))
             members[f"_raw_saved_{n}"] = property(_raw_getter(n))
         for n in self.values:
-            members[f"_saved_{n}"] = property(lambda node, n=n: getattr(node, f"k_{n}"))
+            members[f"_saved_{n}"] = property(_value_getter(n))
         return type(self.derivative.node_name(self.op), (Node,), members)
 
     def _output_of(self, name: str) -> int | None:
         if name == "result":
             return 0
         names = self.op.schema.return_names
-        return names.index(name) if name in names and name not in self.arguments else None
+        return (
+            names.index(name) if name in names and name not in self.arguments else None
+        )
 
     def _make_release(self) -> Kernel:
         lines = ["def release(node):"]
         lines += [f"    node.s_{n} = RELEASED" for n in self.saved]
-        lines += [f"    node.k_{n} = RELEASED" for n in self.values
-                  if n in self.arguments and self.arguments[n].is_tensor]
+        lines += [
+            f"    node.k_{n} = RELEASED"
+            for n in self.values
+            if n in self.arguments and self.arguments[n].is_tensor
+        ]
         lines.append("    return")
         return compile_function("\n".join(lines), "release", {"RELEASED": RELEASED})
 
@@ -301,8 +308,11 @@ class _Recorder:
             lines.append(f"    {', '.join(edges)}, = node.next")
         used = {n for needed in derivative.needed.values() for n in needed}
         if "grad" in used:
-            lines.append("    grad = grads[0]" if derivative.outputs is None
-                         else f"    grad = grads[{derivative.outputs[0]}]")
+            lines.append(
+                "    grad = grads[0]"
+                if derivative.outputs is None
+                else f"    grad = grads[{derivative.outputs[0]}]"
+            )
         if "needs" in used:
             terms = ", ".join(f"{e} is not None" for e in edges)
             lines.append(f"    needs = ({terms},)")
@@ -319,12 +329,16 @@ class _Recorder:
             results = []
             # A tensor that all formulas want is unpacked once; else where it is wanted.
             shared = [
-                n for n in self.saved
+                n
+                for n in self.saved
                 if sum(n in derivative.needed[a] for a in derivative.arguments) > 1
             ]
             for n in shared:
-                wanted = [e for e, a in zip(edges, derivative.arguments, strict=True)
-                          if n in derivative.needed[a]]
+                wanted = [
+                    e
+                    for e, a in zip(edges, derivative.arguments, strict=True)
+                    if n in derivative.needed[a]
+                ]
                 condition = " or ".join(f"{e} is not None" for e in wanted)
                 lines.append(f"    if {condition}: {self._unpack_line(n)}")
             for i, (edge, a) in enumerate(
@@ -334,8 +348,11 @@ class _Recorder:
                 needed = derivative.needed[a]
                 lines.append(f"    if {self._none(edge, a)}: g{i} = None")
                 lines.append("    else:")
-                lines += [f"        {self._unpack_line(n)}" for n in needed
-                          if n in self.saved and n not in shared]
+                lines += [
+                    f"        {self._unpack_line(n)}"
+                    for n in needed
+                    if n in self.saved and n not in shared
+                ]
                 lines.append(f"        g{i} = f{i}({', '.join(needed)})")
                 results.append(f"g{i}")
         flat = [
@@ -392,7 +409,9 @@ class _Recorder:
             ):
                 body.append(f"e{i} = edge_of({a})")
             else:
-                body.append(f"e{i} = ({a}._edge or {a}) if {a}._keys & AUTOGRAD else None")
+                body.append(
+                    f"e{i} = ({a}._edge or {a}) if {a}._keys & AUTOGRAD else None"
+                )
         original = self.inplace and "self" in self.saved
         if self.inplace:
             body.append(f"check_inplace({names[0]})")
@@ -403,19 +422,29 @@ class _Recorder:
             body.append(f"if e0 is None: return inner({listed})")
         if original:
             first = names[0]
-            users = [f"e{i} is not None" for i, a in enumerate(derivative.arguments)
-                     if "self" in derivative.needed[a]]
-            body.append(f"original = alias({first}).clone() if {' or '.join(users)} "
-                        f"else {first}")
+            users = [
+                f"e{i} is not None"
+                for i, a in enumerate(derivative.arguments)
+                if "self" in derivative.needed[a]
+            ]
+            body.append(
+                f"original = alias({first}).clone() if {' or '.join(users)} "
+                f"else {first}"
+            )
         body.append(f"r = inner({listed})")
         if not self.inplace and not self.several:
             # A result that can't carry a gradient (a cast to int) isn't recorded.
             body.append("if not r._keys & DIFFERENTIABLE: return r")
         body.append("node = new(NodeType)")
         if self.lists:
-            body.append("node.next = (" + ", ".join(
-                f"*{e}" if self.arguments[a].is_list else e
-                for e, a in zip(edges, derivative.arguments, strict=True)) + ",)")
+            body.append(
+                "node.next = ("
+                + ", ".join(
+                    f"*{e}" if self.arguments[a].is_list else e
+                    for e, a in zip(edges, derivative.arguments, strict=True)
+                )
+                + ",)"
+            )
             body.append(f"node.__dict__['groups'] = ({', '.join(edges)},)")
         else:
             body.append(f"node.next = ({', '.join(edges)},)")
@@ -428,8 +457,13 @@ class _Recorder:
             if derived is not None:
                 body.append(f"node.k_{n} = {derived}")
                 continue
-            keep = f"list({n})" if n in self.arguments and self.arguments[n].is_list \
-                and self.arguments[n].is_tensor else n
+            keep = (
+                f"list({n})"
+                if n in self.arguments
+                and self.arguments[n].is_list
+                and self.arguments[n].is_tensor
+                else n
+            )
             body.append(f"node.k_{n} = {keep}")
         for n in self.saved:
             body += self._save_lines(n, original, constants)
@@ -452,8 +486,7 @@ class _Recorder:
             users = [
                 f"e{i} is not None"
                 for i, a in enumerate(self.derivative.arguments)
-                if n in self.derivative.needed[a]
-                and not self.arguments[a].is_list
+                if n in self.derivative.needed[a] and not self.arguments[a].is_list
             ]
             every = len(self.derivative.arguments)
             if len(users) < every and len(users) > 0 and not self.lists:
@@ -468,7 +501,7 @@ class _Recorder:
             constants["as_saved"] = _as_saved
             return [f"node.s_{n}, node.v_{n} = as_saved({source})"]
         lines = [f"t = node.s_{n} = {source}"]
-        if source.startswith("(") or argument is not None and argument.optional:
+        if source.startswith("(") or (argument is not None and argument.optional):
             lines.append(
                 f"node.v_{n} = 0 if t is None or t._ver is None else t._ver[0]"
             )
@@ -507,9 +540,15 @@ def _no_edge(edges: list[Any]) -> bool:
 
 def _saved_getter(name: str, output: int | None) -> Kernel:
     def get(node: Any) -> Any:
-        return unpack(node, getattr(node, f"s_{name}"), getattr(node, f"v_{name}"), output)
+        return unpack(
+            node, getattr(node, f"s_{name}"), getattr(node, f"v_{name}"), output
+        )
 
     return get
+
+
+def _value_getter(name: str) -> Kernel:
+    return lambda node: getattr(node, f"k_{name}")
 
 
 def _raw_getter(name: str) -> Kernel:

@@ -150,10 +150,7 @@ class CopySlices(Node):
         if first is None:
             first = part.new_zeros(part.shape)
         first = first.to(whole.dtype).expand(view.shape)
-        return [
-            whole.as_strided_scatter(first, view.shape, view.strides, start), *rest
-        ]
+        return [whole.as_strided_scatter(first, view.shape, view.strides, start), *rest]
 
     def release(self) -> None:
         self.fn.release()
-

@@ -34,11 +34,10 @@ def keys_of(value: Any) -> int:
     for kind in (bool, int, float, complex):
         if isinstance(value, kind):
             return _SCALAR_KEYS[kind]
-    kind = getattr(getattr(value, "dtype", None), "kind", None)
-    if kind is not None and getattr(value, "ndim", 1) == 0:  # a NumPy scalar
-        if kind in "biufc":
-            types = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
-            return _SCALAR_KEYS[types[kind]]
+    letter = getattr(getattr(value, "dtype", None), "kind", "")
+    types = {"b": bool, "i": int, "u": int, "f": float, "c": complex}
+    if letter in types and getattr(value, "ndim", 1) == 0:  # a NumPy scalar
+        return _SCALAR_KEYS[types[letter]]
     raise AttributeError("_keys")
 
 
@@ -93,7 +92,9 @@ def _key_terms(arguments: list[Argument], names: list[str], factory: bool) -> li
     terms = []
     for argument, name in zip(arguments, names, strict=True):
         if argument.base == "Tensor|Scalar":
-            terms.append(f"({name}._keys if type({name}) is Tensor else keys_of({name}))")
+            terms.append(
+                f"({name}._keys if type({name}) is Tensor else keys_of({name}))"
+            )
         elif argument.base != "Tensor":
             if factory and argument.base == "Device":
                 terms.append(f"device_keys({name})")
@@ -111,10 +112,8 @@ def _key_terms(arguments: list[Argument], names: list[str], factory: bool) -> li
 
 def has_out(op: Operator, form: str) -> bool:
     """Whether the function form takes ``out=``."""
-    return (
+    return (form in ("function", "overload") and "out" in op.tags) or (
         form in ("function", "overload")
-        and "out" in op.tags
-        or form in ("function", "overload")
         and getattr(op.lift, "has_out", False)
         and not op.tags & {"inplace", "view", "no_out"}
     )
@@ -127,9 +126,7 @@ def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
     parts: list[str] = []
     constants: dict[str, Any] = {}
     star = optional = False
-    for i, (argument, name) in enumerate(
-        zip(op.schema.arguments, names, strict=True)
-    ):
+    for i, (argument, name) in enumerate(zip(op.schema.arguments, names, strict=True)):
         if i == varargs:
             parts.append(f"*{name}")
             star = True
@@ -167,10 +164,15 @@ def compile_entry(op: Operator, form: str) -> Kernel:
     lines = [f"def {name}({parameters}):"]
     if "**compat" in parameters and varargs is None:
         lines.append("    if compat:")
-        lines.append(f"        return renamed({name}, compat, {_as_dict(names, varargs)})")
+        lines.append(
+            f"        return renamed({name}, compat, {_as_dict(names, varargs)})"
+        )
     if "REQUIRED" in constants:
-        first = next(n for n, p in zip(names, op.schema.arguments, strict=True)
-                     if p.default is REQUIRED and n in ("dim", "dims"))
+        first = next(
+            n
+            for n, p in zip(names, op.schema.arguments, strict=True)
+            if p.default is REQUIRED and n in ("dim", "dims")
+        )
         lines.append(f"    if {first} is REQUIRED: missing({name}, {first!r})")
         constants["missing"] = _missing
     if varargs is not None:
@@ -389,9 +391,7 @@ class _Matcher:
         listed = parameter_names(op, form)
         self.names = dict(zip(listed, arguments, strict=True))
         self.positional = [a for a in arguments if not a.kwonly]
-        self.required = [
-            n for n, a in self.names.items() if a.default is REQUIRED
-        ]
+        self.required = [n for n, a in self.names.items() if a.default is REQUIRED]
         self.varargs = varargs_index(op, form)
         self.takes_out = has_out(op, form)
 

@@ -10,7 +10,16 @@ import threading
 
 from dispatchtorch import dtypes
 
-__all__ = ["AUTOGRAD", "FUNCTION", "INFERENCE", "INFERENCE_MODE", "VIEW", "allocate", "mask_of", "names"]
+__all__ = [
+    "AUTOGRAD",
+    "FUNCTION",
+    "INFERENCE",
+    "INFERENCE_MODE",
+    "VIEW",
+    "allocate",
+    "mask_of",
+    "names",
+]
 
 _lock = threading.Lock()
 _next = dtypes.FIRST_FREE_BIT

@@ -311,7 +311,7 @@ def _inplace_of(op: Operator) -> Operator:
     """``name_``: the same schema, writing its first argument and returning it."""
     head, _, tail = op.text.partition("(")
     name, dot, overload = head.partition(".")
-    first, comma, rest = tail.partition(" self")
+    _first, _comma, rest = tail.partition(" self")
     arguments = rest.rpartition("->")[0]
     text = f"{name}_{dot}{overload}(Tensor(a!) self{arguments}-> Tensor(a!)"
     # A method for every function that is public; `torch.relu_` style functions too.

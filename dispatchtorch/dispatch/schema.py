@@ -99,6 +99,8 @@ class Schema:
         if match is None:
             raise ValueError(f"can't parse the schema {text!r}")
         name, self.overload, inside, returns = match.groups()
+        self.namespace: str
+        self.name: str
         self.namespace, _, self.name = name.rpartition("::")
         self.overload = self.overload or ""
         self.text = " ".join(text.split())

@@ -48,7 +48,7 @@ def restore(before: tuple[int, int]) -> None:
     update(before[0], before[1])
 
 
-class exclude:  # noqa: N801 - used as `with exclude(keys):`
+class exclude:
     """A block in which the layers of ``keys`` are masked out for this thread."""
 
     __slots__ = ("before", "keys")

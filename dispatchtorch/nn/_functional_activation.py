@@ -204,7 +204,11 @@ def log_softmax(
 
 
 def gumbel_softmax(
-    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+    logits: Tensor,
+    tau: float = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
 ) -> Tensor:
     """Samples of the Gumbel-softmax distribution (Jang et al., 2016).
 
@@ -227,7 +231,9 @@ def gumbel_softmax(
 # Dropout.
 
 
-def _dropout(name: str, input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+def _dropout(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool
+) -> Tensor:
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     return _either(name, inplace, input, p, training)
@@ -290,7 +296,7 @@ def _channels(
             "using dropout1d instead.",
             stacklevel=3,
         )
-    if dims == 2 or ndim == dims + 2 or dims == 1 and ndim != 2:
+    if dims == 2 or ndim == dims + 2 or (dims == 1 and ndim != 2):
         return _either("feature_dropout", inplace, input, p, training)
     made = _either("feature_dropout", inplace, input.unsqueeze(0), p, training)
     return input if inplace else made.squeeze(0)

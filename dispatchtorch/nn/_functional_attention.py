@@ -240,7 +240,9 @@ def _project(
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     return [
         linear(given, weight, part)
-        for given, weight, part in zip((query, key, value), weights, biases, strict=True)
+        for given, weight, part in zip(
+            (query, key, value), weights, biases, strict=True
+        )
     ]
 
 

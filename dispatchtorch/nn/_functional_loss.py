@@ -10,8 +10,8 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from dispatchtorch.ops._common import torch as operators
 from dispatchtorch.lift import broadcast_shapes
+from dispatchtorch.ops._common import torch as operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,14 +250,14 @@ def gaussian_nll_loss(
         var = var * operators.ones_like(input)
     elif operators.any(var < 0):
         raise ValueError("var has negative entry/entries")
-    if var.size() != input.size():
-        if input.size()[:-1] == var.size():
-            var = var.unsqueeze(-1)
-        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1):
+    if var.size() != input.size():  # type: ignore[union-attr]
+        if input.size()[:-1] == var.size():  # type: ignore[union-attr]
+            var = var.unsqueeze(-1)  # type: ignore[union-attr]
+        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1):  # type: ignore[union-attr]
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
-    bounded = var.clone()
+    bounded = var.clone()  # type: ignore[union-attr]
     with _no_grad():
         bounded.clamp_(min=eps)
     losses = 0.5 * (bounded.log() + (input - target) ** 2 / bounded)

@@ -11,9 +11,15 @@ from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
 
-from . import _functional_activation, _functional_attention, _functional_loss
-from . import _functional_image, _functional_matmul, _functional_norm
-from . import _functional_pooling
+from . import (
+    _functional_activation,
+    _functional_attention,
+    _functional_image,
+    _functional_loss,
+    _functional_matmul,
+    _functional_norm,
+    _functional_pooling,
+)
 from ._functional_activation import *  # noqa: F403
 from ._functional_attention import *  # noqa: F403
 from ._functional_image import *  # noqa: F403
@@ -45,7 +51,7 @@ _ROOMS = (
 )
 _WRITTEN = [name for room in _ROOMS for name in room.__all__]
 
-__all__ = sorted({*_WRITTEN, *_RENAMED, *_OPERATORS})  # noqa: PLE0605
+__all__ = sorted({*_WRITTEN, *_RENAMED, *_OPERATORS})
 
 for _name in _WRITTEN:
     globals()[_name].__module__ = __name__

@@ -77,7 +77,7 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
 
 def reduction_dims(dims: Any, ndim: int) -> tuple[int, ...]:
     """The dims of a reduction: all of them for None or an empty list, sorted."""
-    if dims is None or type(dims) is not int and len(dims) == 0:
+    if dims is None or (type(dims) is not int and len(dims) == 0):
         return tuple(range(ndim))
     wrapped = wrap_dims(dims, ndim)
     if ndim == 0:

@@ -84,7 +84,9 @@ def _derive_by(op: Operator, backward: Body, name: str, linear: bool) -> None:
     derive(op, self=_formula(op, name))
     if linear:
         derive(
-            made, grad_output=_formula(op, name), self=lambda grad: torch.zeros_like(grad)
+            made,
+            grad_output=_formula(op, name),
+            self=lambda grad: torch.zeros_like(grad),
         )
 
 
@@ -514,7 +516,9 @@ _RRELU = "Scalar lower=0.125, Scalar upper=0.33333333333333331, bool training=Fa
 
 def _rrelu_check(lower: Any, upper: Any) -> None:
     if lower > upper:
-        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
+        raise RuntimeError(
+            "Lower bound should be less than or equal to the upper bound"
+        )
 
 
 @operator(

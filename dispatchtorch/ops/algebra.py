@@ -24,8 +24,12 @@ def _times(t: Any, scale: Any) -> Any:
     return t if scale == 1 else t * conj(scale)
 
 
-@operator("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, "
-          "Scalar alpha=1) -> Tensor", tags="out", inplace=True)
+@operator(
+    "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, "
+    "Scalar alpha=1) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def baddbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2)``."""
     return _scaled_sum(self, batch1.bmm(batch2), beta, alpha)
@@ -43,8 +47,12 @@ derive(
 )
 
 
-@operator("addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, "
-          "Scalar alpha=1) -> Tensor", tags="out", inplace=True)
+@operator(
+    "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, "
+    "Scalar alpha=1) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def addbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2).sum(0)``."""
     return _scaled_sum(self, batch1.bmm(batch2).sum(0), beta, alpha)
@@ -54,16 +62,26 @@ derive(
     addbmm,
     self=lambda grad, beta: _times(grad, beta),
     batch1=lambda grad, batch1_sizes, batch2, alpha: _times(
-        grad.unsqueeze(0).expand((batch1_sizes[0], *grad._shape)).bmm(
-            conj(batch2.transpose(1, 2))), alpha),
+        grad.unsqueeze(0)
+        .expand((batch1_sizes[0], *grad._shape))
+        .bmm(conj(batch2.transpose(1, 2))),
+        alpha,
+    ),
     batch2=lambda grad, batch1, batch2_sizes, alpha: _times(
         conj(batch1.transpose(1, 2)).bmm(
-            grad.unsqueeze(0).expand((batch2_sizes[0], *grad._shape))), alpha),
+            grad.unsqueeze(0).expand((batch2_sizes[0], *grad._shape))
+        ),
+        alpha,
+    ),
 )
 
 
-@operator("addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, "
-          "Scalar alpha=1) -> Tensor", tags="out", inplace=True)
+@operator(
+    "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, "
+    "Scalar alpha=1) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def addmv(self, mat, vec, *, beta, alpha):
     """``beta * self + alpha * (mat @ vec)``."""
     return _scaled_sum(self, mat.mv(vec), beta, alpha)
@@ -77,8 +95,12 @@ derive(
 )
 
 
-@operator("addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, "
-          "Scalar alpha=1) -> Tensor", tags="out", inplace=True)
+@operator(
+    "addr(Tensor self, Tensor vec1, Tensor vec2, *, Scalar beta=1, "
+    "Scalar alpha=1) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def addr(self, vec1, vec2, *, beta, alpha):
     """``beta * self + alpha * outer(vec1, vec2)``."""
     return _scaled_sum(self, vec1.outer(vec2), beta, alpha)
@@ -117,16 +139,17 @@ def inner(self, other):
     return torch.tensordot(self, other, [-1], [-1])
 
 
-@operator("_tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> "
-          "Tensor", variants="function")
+@operator(
+    "_tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> "
+    "Tensor",
+    variants="function",
+)
 def _tensordot(self, other, dims_self, dims_other):
     """Sums of products over pairs of dims, as one matrix product."""
     if len(dims_self) != len(dims_other):
         raise RuntimeError("both dimension lists should have same length")
     if self.dtype is not other.dtype:
-        raise RuntimeError(
-            "tensordot: both inputs should have same dtype"
-        )
+        raise RuntimeError("tensordot: both inputs should have same dtype")
     a = [wrap_dim(d, self.ndim) for d in dims_self]
     b = [wrap_dim(d, other.ndim) for d in dims_other]
     for i, j in zip(a, b, strict=True):
@@ -152,8 +175,11 @@ def _tensordot(self, other, dims_self, dims_other):
     return x.mm(y).reshape((*rows, *columns))
 
 
-@operator("tensordot(Tensor self, Tensor other, Any dims=2, Any dims_other=None) -> "
-          "Tensor", variants="function", tags="out")
+@operator(
+    "tensordot(Tensor self, Tensor other, Any dims=2, Any dims_other=None) -> Tensor",
+    variants="function",
+    tags="out",
+)
 def tensordot(self, other, dims=2, dims_other=None):
     """Sums of products over the last and first ``dims`` dims, or over pairs of dims."""
     if dims_other is not None:
@@ -210,8 +236,11 @@ def matrix_power(self, n):
     return _power(self, n)
 
 
-@operator("linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor", tags="out",
-          variants="function")
+@operator(
+    "linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor",
+    tags="out",
+    variants="function",
+)
 def linalg_cross(self, other, *, dim):
     """The cross product of vectors of three elements along a dim."""
     if self.ndim != other.ndim:
@@ -246,8 +275,10 @@ def cross(self, other, dim=None):
     return torch.linalg_cross(self, other, dim=dim)
 
 
-@operator("cdist(Tensor x1, Tensor x2, float p=2., Any compute_mode=None) -> Tensor",
-          variants="function")
+@operator(
+    "cdist(Tensor x1, Tensor x2, float p=2., Any compute_mode=None) -> Tensor",
+    variants="function",
+)
 def cdist(x1, x2, p=2.0, compute_mode=None):
     """The distances between all pairs of rows."""
     if x1._shape[-1] != x2._shape[-1]:
@@ -282,7 +313,7 @@ def _parse(equation: str, operands: Any) -> tuple[list[list[Any]], list[Any]]:
                     "equation string, subscripts must be in [a-zA-Z]"
                 )
         extra = t.ndim - len(head) - len(tail)
-        if extra < 0 or extra > 0 and not dots:
+        if extra < 0 or (extra > 0 and not dots):
             raise RuntimeError(
                 "einsum(): the number of subscripts in the equation "
                 f"({len(head) + len(tail)}) "
@@ -323,8 +354,11 @@ def _unrepeated(t: Any, labels: list[Any]) -> tuple[Any, list[Any]]:
     return t, labels
 
 
-def _pair(x: Any, xs: list[Any], y: Any, ys: list[Any], keep: set[Any]) -> tuple[Any, list[Any]]:
+def _pair(
+    x: Any, xs: list[Any], y: Any, ys: list[Any], keep: set[Any]
+) -> tuple[Any, list[Any]]:
     """Two operands in one: shared labels that are kept are batches, others are summed."""
+
     def alone(t: Any, labels: list[Any], others: list[Any]) -> tuple[Any, list[Any]]:
         gone = [d for d, n in enumerate(labels) if n not in keep and n not in others]
         if gone:
@@ -333,7 +367,7 @@ def _pair(x: Any, xs: list[Any], y: Any, ys: list[Any], keep: set[Any]) -> tuple
 
     x, xs = alone(x, xs, ys)
     y, ys = alone(y, ys, xs)
-    size = {}
+    size = {}  # type: ignore[var-annotated]
     for t, labels in ((x, xs), (y, ys)):
         for n, m in zip(labels, t._shape, strict=True):
             size[n] = m if size.get(n, 1) == 1 else size[n]
@@ -347,20 +381,25 @@ def _pair(x: Any, xs: list[Any], y: Any, ys: list[Any], keep: set[Any]) -> tuple
         t = t.permute([labels.index(n) for n in flat]).expand([size[n] for n in flat])
         return t.reshape([numel_of([size[n] for n in group]) for group in order])
 
-    left, right = laid(x, xs, [batch, rows, summed]), laid(y, ys, [batch, summed, columns])
+    left, right = (
+        laid(x, xs, [batch, rows, summed]),
+        laid(y, ys, [batch, summed, columns]),
+    )
     made = left.bmm(right) if summed or rows or columns else left * right
     labels = [*batch, *rows, *columns]
     return made.reshape([size[n] for n in labels]), labels
 
 
-@operator("_einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor",
-          variants="function")
+@operator(
+    "_einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor",
+    variants="function",
+)
 def _einsum(equation, tensors, *, path):
     """Sums of products in Einstein's notation, one pair of operands at a time."""
     labels, output = _parse(equation, tensors)
     sizes: dict[Any, int] = {}
     for i, (t, names) in enumerate(zip(tensors, labels, strict=True)):
-        for d, (n, m) in enumerate(zip(names, t._shape, strict=True)):
+        for _d, (n, m) in enumerate(zip(names, t._shape, strict=True)):
             if sizes.get(n, 1) != 1 and m not in (1, sizes[n]):
                 raise RuntimeError(
                     f"einsum(): subscript {n} has size {m} for operand {i} which does "

@@ -40,9 +40,7 @@ def causal_mask(target: int, source: int, like: Any) -> Any:
     return rows >= torch.arange(source, device=like.device)
 
 
-def _scores(
-    query: Any, key: Any, mask: Any, is_causal: bool, scale: float
-) -> Any:
+def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:
     scores = (query * scale).matmul(key.transpose(-2, -1))
     if is_causal:
         seen = causal_mask(query._shape[-2], key._shape[-2], query)
@@ -61,7 +59,9 @@ def _fused_attention(query, key, value, attn_mask, is_causal, scale):
     """Attention of (N, H, L, E) inputs, and the logarithms of the sums it divided by."""
     scores = _scores(single(query), single(key), attn_mask, is_causal, scale)
     # Rows that may see nothing give zeros.
-    top = torch.clamp(torch.amax(scores, -1, True), min=-1e300 if _wide(scores) else -1e38)
+    top = torch.clamp(
+        torch.amax(scores, -1, True), min=-1e300 if _wide(scores) else -1e38
+    )
     powers = torch.exp(scores - top)
     total = torch.sum(powers, -1, True)
     made = powers.matmul(single(value)) / torch.where(total == 0, 1, total)
@@ -161,7 +161,9 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
 
 
 def _name(t: Any) -> str:
-    return "long int" if t.dtype is dtypes.int64 else _CPP.get(t.dtype.name, t.dtype.name)
+    return (
+        "long int" if t.dtype is dtypes.int64 else _CPP.get(t.dtype.name, t.dtype.name)
+    )
 
 
 def _repeat_heads(query: Any, t: Any) -> Any:
@@ -176,15 +178,13 @@ def _repeat_heads(query: Any, t: Any) -> Any:
     return t.repeat_interleave(heads // own, -3)
 
 
-def _is_fusable(
-    query: Any, key: Any, value: Any, mask: Any, dropout_p: float
-) -> bool:
+def _is_fusable(query: Any, key: Any, value: Any, mask: Any, dropout_p: float) -> bool:
     if dropout_p or query.ndim != 4 or not query.is_floating_point():
         return False
     q, k = query._shape, key._shape
     if k != value._shape or q[:2] != k[:2] or q[3] != k[3] or 0 in q or 0 in k:
         return False
-    return mask is None or not mask.requires_grad and mask.ndim in (2, 4)
+    return mask is None or (not mask.requires_grad and mask.ndim in (2, 4))
 
 
 @operator(
@@ -224,7 +224,16 @@ def scaled_dot_product_attention(
     variants="function",
 )
 def _scaled_dot_product_attention_math(
-    query, key, value, attn_mask, dropout_p, is_causal, dropout_mask, *, scale, enable_gqa
+    query,
+    key,
+    value,
+    attn_mask,
+    dropout_p,
+    is_causal,
+    dropout_mask,
+    *,
+    scale,
+    enable_gqa,
 ):
     """Attention step by step: the output, and the weights."""
     if is_causal and attn_mask is not None:

@@ -140,9 +140,9 @@ def _nll(name: str, node: str) -> None:
         return op(self, target, weight, reduction, ignore_index)[0]
 
     public.__doc__ = forward.__doc__
-    operator(f"{name}(Tensor self, Tensor target, {_NLL}) -> Tensor", variants="private")(
-        public
-    )
+    operator(
+        f"{name}(Tensor self, Tensor target, {_NLL}) -> Tensor", variants="private"
+    )(public)
 
 
 def _prepare_forward(
@@ -232,7 +232,12 @@ def _along(weight: Any, ndim: int, dim: int) -> Any:
 
 
 def _by_probabilities(
-    self: Any, target: Any, weight: Any, reduction: int, label_smoothing: float, dim: int
+    self: Any,
+    target: Any,
+    weight: Any,
+    reduction: int,
+    label_smoothing: float,
+    dim: int,
 ) -> Any:
     classes = self._shape[dim]
     if weight is not None and (weight.ndim != 1 or weight._shape[0] != classes):
@@ -293,7 +298,9 @@ def _smoothed(
 def _check_margin(self: Any) -> tuple[int, int]:
     """(samples, classes) of scores (C) or (N, C)."""
     shape = self._shape
-    if not (len(shape) in (1, 2) and (len(shape) == 1 or shape[1]) or len(shape) == 0):
+    if not (
+        (len(shape) in (1, 2) and (len(shape) == 1 or shape[1])) or len(shape) == 0
+    ):
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but "
             f"got: {list(shape)}"
@@ -306,8 +313,7 @@ def _check_margin(self: Any) -> tuple[int, int]:
 def _check_long(target: Any) -> None:
     if target.dtype is not dtypes.int64:
         raise RuntimeError(
-            "expected scalar type Long but found "
-            f"{scalar_type_name(target.dtype)}"
+            f"expected scalar type Long but found {scalar_type_name(target.dtype)}"
         )
 
 

@@ -263,7 +263,7 @@ derive(
 
 
 @operator("polar(Tensor abs, Tensor angle) -> Tensor", tags="out", variants="function")
-def polar(abs, angle):  # noqa: A002
+def polar(abs, angle):
     """Complex numbers of absolute values and angles."""
     _pair("polar", abs, angle)
     return torch.complex(abs * angle.cos(), abs * angle.sin())

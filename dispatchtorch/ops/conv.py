@@ -62,12 +62,13 @@ def windows(x: Any, kernel: Any, stride: Any, dilation: Any) -> Any:
     )
 
 
-def _columns(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any,
-             groups: int) -> tuple[Any, tuple[int, ...]]:
+def _columns(
+    x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[Any, tuple[int, ...]]:
     """The windows as matrices (N * groups, C / groups * kernel, out), and the out sizes."""
     n, c = x._shape[:2]
     view = windows(padded(x, padding), kernel, stride, dilation)
-    out = view._shape[2 + len(kernel):]
+    out = view._shape[2 + len(kernel) :]
     rows = c // groups * numel_of(kernel)
     return view.reshape((n * groups, rows, numel_of(out))), out
 
@@ -78,14 +79,19 @@ def _per_group(weight: Any, groups: int, n: int) -> Any:
     flat = weight.reshape((groups, o // groups, numel_of(weight._shape[1:])))
     if n == 1:
         return flat
-    return flat.unsqueeze(0).expand((n, *flat._shape)).reshape(
-        (n * groups, *flat._shape[1:])
+    return (
+        flat.unsqueeze(0)
+        .expand((n, *flat._shape))
+        .reshape((n * groups, *flat._shape[1:]))
     )
 
 
-@operator(f"_conv(Tensor input, Tensor weight, {_GEOMETRY}) -> Tensor", lift=_PLAIN,
-          variants="private")
-def _conv(input, weight, stride, padding, dilation, groups):  # noqa: A002
+@operator(
+    f"_conv(Tensor input, Tensor weight, {_GEOMETRY}) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _conv(input, weight, stride, padding, dilation, groups):
     """The correlation of an input (N, C, *spatial) with a weight (O, C/groups, *k)."""
     kernel = weight._shape[2:]
     n = input._shape[0]
@@ -94,8 +100,11 @@ def _conv(input, weight, stride, padding, dilation, groups):  # noqa: A002
     return made.reshape((n, weight._shape[0], *out))
 
 
-@operator(f"_conv_input(Tensor grad_output, Tensor weight, int[] sizes, {_GEOMETRY}) -> Tensor",
-          lift=_PLAIN, variants="private")
+@operator(
+    f"_conv_input(Tensor grad_output, Tensor weight, int[] sizes, {_GEOMETRY}) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
 def _conv_input(grad, weight, sizes, stride, padding, dilation, groups):
     """The gradient of ``_conv`` for an input of the given spatial sizes."""
     kernel = weight._shape[2:]
@@ -134,9 +143,12 @@ def _places(kernel: Any) -> list[tuple[int, ...]]:
     return places
 
 
-@operator(f"_conv_weight(Tensor grad_output, Tensor input, int[] kernel, {_GEOMETRY}) -> Tensor",
-          lift=_PLAIN, variants="private")
-def _conv_weight(grad, input, kernel, stride, padding, dilation, groups):  # noqa: A002
+@operator(
+    f"_conv_weight(Tensor grad_output, Tensor input, int[] kernel, {_GEOMETRY}) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _conv_weight(grad, input, kernel, stride, padding, dilation, groups):
     """The gradient of ``_conv`` for a weight of the given kernel sizes."""
     n, o = grad._shape[:2]
     c = input._shape[1]
@@ -175,7 +187,13 @@ derive(
     ),
     weight=lambda grad, grad_output, weight, stride, padding, dilation, groups: (
         _conv_weight(
-            conj(grad_output), grad, weight._shape[2:], stride, padding, dilation, groups
+            conj(grad_output),
+            grad,
+            weight._shape[2:],
+            stride,
+            padding,
+            dilation,
+            groups,
         )
     ),
 )
@@ -197,13 +215,25 @@ derive(
     "int[] dilation, bool transposed, int[] output_padding, int groups) -> Tensor",
     variants="function",
 )
-def convolution(  # noqa: PLR0913
-    input, weight, bias, stride, padding, dilation, transposed, output_padding, groups  # noqa: A002
+def convolution(
+    input,
+    weight,
+    bias,
+    stride,
+    padding,
+    dilation,
+    transposed,
+    output_padding,
+    groups,
 ):
     """A convolution or a transposed one, of a batched input."""
     if transposed:
         sizes = transposed_sizes(
-            input._shape[2:], weight._shape[2:], stride, padding, dilation,
+            input._shape[2:],
+            weight._shape[2:],
+            stride,
+            padding,
+            dilation,
             output_padding,
         )
         made = _conv_input(input, weight, sizes, stride, padding, dilation, groups)
@@ -229,7 +259,15 @@ def transposed_sizes(
 
 
 def _convolution_backward(
-    grad, input, weight, stride, padding, dilation, transposed, groups, needs  # noqa: A002
+    grad,
+    input,
+    weight,
+    stride,
+    padding,
+    dilation,
+    transposed,
+    groups,
+    needs,
 ):
     made: list[Any] = [None, None, None]
     if transposed:
@@ -241,11 +279,13 @@ def _convolution_backward(
             )
     else:
         if needs[0]:
-            made[0] = _conv_input(grad, conj(weight), input._shape[2:], stride, padding,
-                                  dilation, groups)
+            made[0] = _conv_input(
+                grad, conj(weight), input._shape[2:], stride, padding, dilation, groups
+            )
         if needs[1]:
-            made[1] = _conv_weight(grad, conj(input), weight._shape[2:], stride, padding,
-                                   dilation, groups)
+            made[1] = _conv_weight(
+                grad, conj(input), weight._shape[2:], stride, padding, dilation, groups
+            )
     if needs[2]:
         made[2] = grad.sum([0, *range(2, grad.ndim)])
     return made
@@ -267,26 +307,38 @@ def spread(value: Any, dims: int, name: str) -> tuple[int, ...]:
     return values
 
 
-def _check(input: Any, weight: Any, bias: Any, dims: int, name: str, transposed: bool,  # noqa: A002
-           stride: Any, padding: Any, dilation: Any, groups: int,
-           unbatched: bool) -> None:
+def _check(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    dims: int,
+    name: str,
+    transposed: bool,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    unbatched: bool,
+) -> None:
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
-    for label, values, least in (("padding", padding, 0), ("stride", stride, 1),
-                                 ("dilation", dilation, 1)):
+    for label, values, least in (
+        ("padding", padding, 0),
+        ("stride", stride, 1),
+        ("dilation", dilation, 1),
+    ):
         if any(v < least for v in values):
             if label == "padding":
                 raise RuntimeError("negative padding is not supported")
             raise RuntimeError(
                 f"non-positive {label} is not supported"
-                if label == "stride" else "dilation should be greater than zero"
+                if label == "stride"
+                else "dilation should be greater than zero"
             )
     w, x = weight._shape, input._shape
     shown = list(x)
     if len(w) != dims + 2:
-        raise RuntimeError(
-            f"expected {dims}D weight, but got {list(w)}"
-        )
+        raise RuntimeError(f"expected {dims}D weight, but got {list(w)}")
     if not transposed:
         if w[0] < groups:
             raise RuntimeError(
@@ -342,7 +394,7 @@ def _check(input: Any, weight: Any, bias: Any, dims: int, name: str, transposed:
         )
 
 
-def _batched(input: Any, dims: int, name: str) -> tuple[Any, bool]:  # noqa: A002
+def _batched(input: Any, dims: int, name: str) -> tuple[Any, bool]:
     if input.ndim == dims + 1:
         return input.unsqueeze(0), True
     if input.ndim != dims + 2:
@@ -353,8 +405,16 @@ def _batched(input: Any, dims: int, name: str) -> tuple[Any, bool]:  # noqa: A00
     return input, False
 
 
-def _forward(input: Any, weight: Any, bias: Any, stride: Any, padding: Any,  # noqa: A002
-             dilation: Any, groups: int, dims: int) -> Any:
+def _forward(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    dims: int,
+) -> Any:
     name = f"conv{dims}d"
     x, unbatched = _batched(input, dims, name)
     stride = spread(stride, dims, "stride")
@@ -362,24 +422,25 @@ def _forward(input: Any, weight: Any, bias: Any, stride: Any, padding: Any,  # n
     if isinstance(padding, str):
         x, padding = _named_padding(x, weight, stride, padding, dilation, dims)
     padding = spread(padding, dims, "padding")
-    _check(x, weight, bias, dims, name, False, stride, padding, dilation, groups,
-           unbatched)
-    made = torch.convolution(x, weight, bias, stride, padding, dilation, False,
-                             (0,) * dims, groups)
+    _check(
+        x, weight, bias, dims, name, False, stride, padding, dilation, groups, unbatched
+    )
+    made = torch.convolution(
+        x, weight, bias, stride, padding, dilation, False, (0,) * dims, groups
+    )
     return made.squeeze(0) if unbatched else made
 
 
-def _named_padding(x: Any, weight: Any, stride: Any, padding: str, dilation: Any,
-                   dims: int) -> tuple[Any, Any]:
-    """"same" and "valid"; an odd total goes one further at the end."""
+def _named_padding(
+    x: Any, weight: Any, stride: Any, padding: str, dilation: Any, dims: int
+) -> tuple[Any, Any]:
+    """ "same" and "valid"; an odd total goes one further at the end."""
     if padding == "valid":
         return x, (0,) * dims
     if padding != "same":
         raise RuntimeError(f"Invalid padding string: '{padding}'")
     if any(s != 1 for s in stride):
-        raise RuntimeError(
-            "padding='same' is not supported for strided convolutions"
-        )
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
     totals = [d * (k - 1) for k, d in zip(weight._shape[2:], dilation, strict=True)]
     for i, total in enumerate(totals):
         if total % 2:
@@ -389,15 +450,26 @@ def _named_padding(x: Any, weight: Any, stride: Any, padding: str, dilation: Any
     return x, tuple([t // 2 for t in totals])
 
 
-def _transposed(input: Any, weight: Any, bias: Any, stride: Any, padding: Any,  # noqa: A002
-                output_padding: Any, groups: int, dilation: Any, dims: int) -> Any:
+def _transposed(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+    dims: int,
+) -> Any:
     name = f"conv_transpose{dims}d"
     x, unbatched = _batched(input, dims, name)
     stride = spread(stride, dims, "stride")
     padding = spread(padding, dims, "padding")
     dilation = spread(dilation, dims, "dilation")
     extra = spread(output_padding, dims, "output_padding")
-    _check(x, weight, bias, dims, name, True, stride, padding, dilation, groups, unbatched)
+    _check(
+        x, weight, bias, dims, name, True, stride, padding, dilation, groups, unbatched
+    )
     for e, s, d in zip(extra, stride, dilation, strict=True):
         if e >= s and e >= d:
             raise RuntimeError(
@@ -405,19 +477,29 @@ def _transposed(input: Any, weight: Any, bias: Any, stride: Any, padding: Any,  
                 f"output_padding: {list(extra)}, stride: {list(stride)}, dilation: "
                 f"{list(dilation)}"
             )
-    made = torch.convolution(x, weight, bias, stride, padding, dilation, True, extra,
-                             groups)
+    made = torch.convolution(
+        x, weight, bias, stride, padding, dilation, True, extra, groups
+    )
     return made.squeeze(0) if unbatched else made
 
 
 def _declare(dims: int) -> None:
-    def forward(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):  # type: ignore[no-untyped-def]  # noqa: A002
+    def forward(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):  # type: ignore[no-untyped-def]
         return _forward(input, weight, bias, stride, padding, dilation, groups, dims)
 
-    def transposed(input, weight, bias=None, stride=1, padding=0, output_padding=0,  # type: ignore[no-untyped-def]  # noqa: A002
-                   groups=1, dilation=1):
-        return _transposed(input, weight, bias, stride, padding, output_padding, groups,
-                           dilation, dims)
+    def transposed(
+        input,
+        weight,
+        bias=None,
+        stride=1,
+        padding=0,
+        output_padding=0,  # type: ignore[no-untyped-def]
+        groups=1,
+        dilation=1,
+    ):
+        return _transposed(
+            input, weight, bias, stride, padding, output_padding, groups, dilation, dims
+        )
 
     forward.__doc__ = f"A convolution over {dims} spatial dim(s)."
     transposed.__doc__ = f"A transposed convolution over {dims} spatial dim(s)."

@@ -38,12 +38,8 @@ class _Copy(Lift):
         def copy(self: Tensor, src: Tensor, non_blocking: bool) -> Tensor:
             target, source = self._data, src._data
             other = src._backend
-            if other is not backend or (
-                other.index(source) != backend.index(target)
-            ):
-                source = backend.from_host(
-                    other.to_host(source), backend.index(target)
-                )
+            if other is not backend or (other.index(source) != backend.index(target)):
+                source = backend.from_host(other.to_host(source), backend.index(target))
             shape = shape_of(target)
             if shape_of(source) != shape:
                 source = expanded(backend, source, shape)
@@ -76,8 +72,7 @@ def expanded(backend: Backend, source: Any, shape: tuple[int, ...]) -> Any:
             f"{list(own)}"
         )
     wanted = (0,) * lead + tuple(
-        0 if a != b else s
-        for a, b, s in zip(own, shape[lead:], strides, strict=True)
+        0 if a != b else s for a, b, s in zip(own, shape[lead:], strides, strict=True)
     )
     return native_kernel("as_strided", backend)(
         source, shape, wanted, backend.offset(source)
@@ -98,8 +93,10 @@ derive(
 )
 
 
-@operator("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
-          lift=Plain(has_out=False))
+@operator(
+    "clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
+    lift=Plain(has_out=False),
+)
 def clone(self, *, memory_format):
     """A copy with its own memory; dims keep their order in memory by default."""
     made = torch.empty_like(self, memory_format=memory_format)
@@ -185,8 +182,10 @@ def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     memory_format = kwargs.pop("memory_format", None)
     if kwargs:
         name = next(iter(kwargs))
-        raise TypeError(f"to() received an invalid combination of arguments - got "
-                        f"unexpected keyword argument '{name}'")
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got "
+            f"unexpected keyword argument '{name}'"
+        )
     rest = list(args)
     if rest:
         first = rest[0]
@@ -319,4 +318,3 @@ CAST_METHODS = {
         ("cfloat", "complex64"), ("cdouble", "complex128"),
     )
 }  # fmt: skip
-

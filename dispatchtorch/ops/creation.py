@@ -66,9 +66,7 @@ def finish(t: Tensor, requires_grad: bool) -> Tensor:
     tags="factory out",
     variants="function",
 )
-def empty(
-    size, *, dtype, layout, device, pin_memory, requires_grad, memory_format
-):
+def empty(size, *, dtype, layout, device, pin_memory, requires_grad, memory_format):
     """A tensor of undefined values."""
     check_layout(layout)
     shape = check_size(size)
@@ -113,8 +111,10 @@ def empty_strided(size, stride, *, dtype, layout, device, pin_memory, requires_g
             f"dimensionality of sizes ({len(shape)}) must match dimensionality of "
             f"strides ({len(strides)})"
         )
-    span = 0 if 0 in shape else 1 + sum(
-        (n - 1) * s for n, s in zip(shape, strides, strict=True)
+    span = (
+        0
+        if 0 in shape
+        else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     )
     memory = torch.empty((span,), dtype=dtype, device=device)
     made = memory.as_strided(shape, strides)
@@ -149,16 +149,18 @@ def full(size, fill_value, *, dtype, layout, device, pin_memory, requires_grad):
     return finish(made.fill_(fill_value), requires_grad)
 
 
-@operator(f"zeros(int[] size, {_OPTIONS}) -> Tensor", tags="factory out",
-          variants="function")
+@operator(
+    f"zeros(int[] size, {_OPTIONS}) -> Tensor", tags="factory out", variants="function"
+)
 def zeros(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of zeros."""
     made = torch.empty(size, dtype=dtype, layout=layout, device=device)
     return finish(made.fill_(0), requires_grad)
 
 
-@operator(f"ones(int[] size, {_OPTIONS}) -> Tensor", tags="factory out",
-          variants="function")
+@operator(
+    f"ones(int[] size, {_OPTIONS}) -> Tensor", tags="factory out", variants="function"
+)
 def ones(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of ones."""
     made = torch.empty(size, dtype=dtype, layout=layout, device=device)
@@ -250,16 +252,20 @@ def _like(fill: Any) -> Any:
     return body
 
 
-zeros_like = operator(f"zeros_like(Tensor self, {_LIKE}) -> Tensor",
-                      variants="function")(_like(0))
-ones_like = operator(f"ones_like(Tensor self, {_LIKE}) -> Tensor",
-                     variants="function")(_like(1))
+zeros_like = operator(
+    f"zeros_like(Tensor self, {_LIKE}) -> Tensor", variants="function"
+)(_like(0))
+ones_like = operator(f"ones_like(Tensor self, {_LIKE}) -> Tensor", variants="function")(
+    _like(1)
+)
 
 
-@operator(f"full_like(Tensor self, Scalar fill_value, {_LIKE}) -> Tensor",
-          variants="function")
-def full_like(self, fill_value, *, dtype, layout, device, pin_memory, requires_grad,
-              memory_format):
+@operator(
+    f"full_like(Tensor self, Scalar fill_value, {_LIKE}) -> Tensor", variants="function"
+)
+def full_like(
+    self, fill_value, *, dtype, layout, device, pin_memory, requires_grad, memory_format
+):
     """A tensor filled with one number, in the shape of another."""
     made = torch.empty_like(
         self, dtype=dtype, layout=layout, device=device, memory_format=memory_format
@@ -279,13 +285,29 @@ def _new(name: str, schema: str) -> Any:
         )
 
     def declared(self, size, dtype, layout, device, pin_memory, requires_grad):
-        return body(self, size, dtype=dtype, layout=layout, device=device,
-                    pin_memory=pin_memory, requires_grad=requires_grad)
+        return body(
+            self,
+            size,
+            dtype=dtype,
+            layout=layout,
+            device=device,
+            pin_memory=pin_memory,
+            requires_grad=requires_grad,
+        )
 
-    def declared_with(self, size, more, dtype, layout, device, pin_memory,
-                      requires_grad):
-        return body(self, size, more, dtype=dtype, layout=layout, device=device,
-                    pin_memory=pin_memory, requires_grad=requires_grad)
+    def declared_with(
+        self, size, more, dtype, layout, device, pin_memory, requires_grad
+    ):
+        return body(
+            self,
+            size,
+            more,
+            dtype=dtype,
+            layout=layout,
+            device=device,
+            pin_memory=pin_memory,
+            requires_grad=requires_grad,
+        )
 
     chosen = declared_with if schema else declared
     return operator(
@@ -304,8 +326,10 @@ new_empty_strided = _new("empty_strided", ", int[] stride")
 def _range_dtype(values: tuple[Any, ...], dtype: Any) -> dtypes.dtype:
     if dtype is not None:
         return as_dtype(dtype)
-    if any(isinstance(v, float) or hasattr(v, "_keys") and v.is_floating_point()
-           for v in values):
+    if any(
+        isinstance(v, float) or (hasattr(v, "_keys") and v.is_floating_point())
+        for v in values
+    ):
         return dtypes.get_default_dtype()
     return dtypes.int64
 
@@ -321,16 +345,16 @@ def _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad):
     if not all(map(math.isfinite, (start, end))):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if end != start and (end > start) != (step > 0):
-        raise RuntimeError(
-            "upper bound and lower bound inconsistent with step sign"
-        )
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if found.is_floating_point:
         size = math.ceil((end - start) / step)
         wide = np.arange(size, dtype=np.float64) * step + start
     else:
         start, step = int(start), int(step)
-        size = math.ceil((end - start) / step) if isinstance(end, float) else -(
-            -(int(end) - start) // step
+        size = (
+            math.ceil((end - start) / step)
+            if isinstance(end, float)
+            else -(-(int(end) - start) // step)
         )
         wide = np.arange(size, dtype=np.int64) * step + start
     return from_host(wide, found, device, requires_grad)
@@ -348,22 +372,29 @@ def from_host(array: Any, dtype: dtypes.dtype, device: Any, requires_grad: bool)
     return finish(wrap(backend.from_host(array, index), backend), requires_grad)
 
 
-@operator(f"arange(Scalar end, {_OPTIONS}) -> Tensor", tags="factory out",
-          variants="function")
+@operator(
+    f"arange(Scalar end, {_OPTIONS}) -> Tensor", tags="factory out", variants="function"
+)
 def arange(end, *, dtype, layout, device, pin_memory, requires_grad):
     """The numbers 0, 1, … below ``end``."""
     return _arange(0, end, 1, dtype, layout, device, pin_memory, requires_grad)
 
 
-@operator(f"arange.start(Scalar start, Scalar end, Scalar step=1, {_OPTIONS}) -> Tensor",
-          tags="factory out", variants="function")
+@operator(
+    f"arange.start(Scalar start, Scalar end, Scalar step=1, {_OPTIONS}) -> Tensor",
+    tags="factory out",
+    variants="function",
+)
 def arange_start(start, end, step, *, dtype, layout, device, pin_memory, requires_grad):
     """The numbers start, start + step, … before ``end``."""
     return _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad)
 
 
-@operator(f"linspace(Scalar start, Scalar end, int steps, {_OPTIONS}) -> Tensor",
-          tags="factory out", variants="function")
+@operator(
+    f"linspace(Scalar start, Scalar end, int steps, {_OPTIONS}) -> Tensor",
+    tags="factory out",
+    variants="function",
+)
 def linspace(start, end, steps, *, dtype, layout, device, pin_memory, requires_grad):
     """``steps`` numbers evenly spaced from ``start`` to ``end``, both included."""
     import numpy as np
@@ -371,16 +402,20 @@ def linspace(start, end, steps, *, dtype, layout, device, pin_memory, requires_g
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
-    found = full_dtype(complex() if complex in (type(start), type(end)) else 0.0, dtype)
+    found = full_dtype(0j if complex in (type(start), type(end)) else 0.0, dtype)
     work = found.host if found.category > 1 and found.itemsize > 2 else np.float64
     step = work_type(work, (end - start) / (steps - 1)) if steps > 1 else 0
     index = np.arange(steps)
     first = work_type(work, start)
     last = work_type(work, end)
     # From both ends, so that the last value is exact.
-    values = np.where(
-        index < steps // 2, first + step * index, last - step * (steps - 1 - index)
-    ) if steps > 1 else np.full(steps, first)
+    values = (
+        np.where(
+            index < steps // 2, first + step * index, last - step * (steps - 1 - index)
+        )
+        if steps > 1
+        else np.full(steps, first)
+    )
     return from_host(np.asarray(values).astype(work), found, device, requires_grad)
 
 
@@ -402,12 +437,17 @@ def logspace(
     """Powers of ``base`` whose exponents are evenly spaced."""
     found = full_dtype(0.0, dtype)
     exponents = torch.linspace(start, end, steps, dtype=torch.float64, device=device)
-    made = torch.pow(torch.full((), base, dtype=torch.float64, device=device), exponents)
+    made = torch.pow(
+        torch.full((), base, dtype=torch.float64, device=device), exponents
+    )
     return finish(made.to(found), requires_grad)
 
 
-@operator(f"eye(int n, int? m=None, {_OPTIONS}) -> Tensor", tags="factory out",
-          variants="function")
+@operator(
+    f"eye(int n, int? m=None, {_OPTIONS}) -> Tensor",
+    tags="factory out",
+    variants="function",
+)
 def eye(n, m, *, dtype, layout, device, pin_memory, requires_grad):
     """The identity matrix of n rows and m columns."""
     m = n if m is None else m
@@ -419,12 +459,16 @@ def eye(n, m, *, dtype, layout, device, pin_memory, requires_grad):
     return finish(made, requires_grad)
 
 
-@operator(f"scalar_tensor(Scalar s, {_OPTIONS}) -> Tensor", tags="factory",
-          variants="function")
+@operator(
+    f"scalar_tensor(Scalar s, {_OPTIONS}) -> Tensor",
+    tags="factory",
+    variants="function",
+)
 def scalar_tensor(s, *, dtype, layout, device, pin_memory, requires_grad):
     """A 0-d tensor of a number, in the default dtype."""
-    return torch.full((), s, dtype=as_dtype(dtype), device=device,
-                      requires_grad=requires_grad)
+    return torch.full(
+        (), s, dtype=as_dtype(dtype), device=device, requires_grad=requires_grad
+    )
 
 
 nondifferentiable(

@@ -81,7 +81,9 @@ class _States:
         self.inputs = _integers(inputs, device)
         self.lengths = _integers(lengths, device)
         labels = _padded(targets, lengths, longest, batch)
-        blanks = torch.full((batch, longest + 1), blank, dtype=torch.int64, device=device)
+        blanks = torch.full(
+            (batch, longest + 1), blank, dtype=torch.int64, device=device
+        )
         # blank, label, blank, label, …, blank
         pairs = torch.stack([blanks.narrow(1, 0, longest), labels], 2)
         self.labels = torch.cat(

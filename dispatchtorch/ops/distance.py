@@ -6,8 +6,8 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
 from dispatchtorch.lift import broadcast_shapes, result_type
+from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
 
 
 @operator(
@@ -86,8 +86,10 @@ def bilinear(input1, input2, weight, bias):
     rows = input1.reshape((numel_of(batch), left))
     # (N, left) @ (left, outputs * right), then with the other side along its dim.
     half = rows.mm(weight.transpose(0, 1).reshape((left, outputs * right)))
-    half = half.reshape((-1, outputs, right)) if numel_of(batch) else half.reshape(
-        (0, outputs, right)
+    half = (
+        half.reshape((-1, outputs, right))
+        if numel_of(batch)
+        else half.reshape((0, outputs, right))
     )
     other = input2.reshape((numel_of(batch), right, 1))
     made = half.bmm(other).reshape((*batch, outputs))

@@ -216,7 +216,9 @@ def _bag_checked(
                 f"{indices._shape[0]} but got offsets[-1] of {last}"
             )
     elif include_last:
-        raise RuntimeError("include_last_offset: number of offsets should be at least 1")
+        raise RuntimeError(
+            "include_last_offset: number of offsets should be at least 1"
+        )
     return indices, offsets
 
 
@@ -351,10 +353,14 @@ def embedding_bag(
 def one_hot(self, num_classes):
     """Vectors of zeros with a 1 at the place that ``self`` names, in a new last dim."""
     if self.dtype is not dtypes.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+        raise RuntimeError(
+            "one_hot is only applicable to index tensor of type LongTensor."
+        )
     if not numel_of(self._shape):
         if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+            raise RuntimeError(
+                "Can not infer total number of classes from empty tensor."
+            )
         return self.new_zeros((*self._shape, num_classes))
     if int(self.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")

@@ -91,7 +91,7 @@ def _fused(name: str) -> Callable[..., Any]:
     return call
 
 
-def _norm(self: Any, ord: Any, dtype: Any) -> Any:  # noqa: A002
+def _norm(self: Any, ord: Any, dtype: Any) -> Any:
     """The vector norm of one whole tensor."""
     size = (self if dtype is None else self.to(dtype)).abs().reshape(-1)
     if abs(ord) == math.inf:

@@ -188,7 +188,7 @@ def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):
     ):
         part = _read(flat, place) * weight.unsqueeze(1)
         made = part if made is None else made + part
-    return made.reshape((n, c, *grid._shape[1:-1])).to(kept)
+    return made.reshape((n, c, *grid._shape[1:-1])).to(kept)  # type: ignore[union-attr]
 
 
 def _read(flat: Any, place: Any) -> Any:
@@ -214,7 +214,7 @@ def _sampled_back(
     ):
         if needs[0]:
             at = place.unsqueeze(1).expand((n, c, points))
-            image = image.scatter_add(2, at, up * weight.unsqueeze(1))
+            image = image.scatter_add(2, at, up * weight.unsqueeze(1))  # type: ignore[union-attr]
         if needs[1]:
             seen = (up * _read(flat, place)).sum(1)
             for i, slope in enumerate(slopes):
@@ -222,7 +222,7 @@ def _sampled_back(
                 moved[i] = part if moved[i] is None else moved[i] + part
     made: list[Any] = [None, None]
     if needs[0]:
-        made[0] = image.reshape(input._shape).to(kept[0])
+        made[0] = image.reshape(input._shape).to(kept[0])  # type: ignore[union-attr]
     if needs[1]:
         made[1] = torch.stack(moved, -1).reshape(grid._shape).to(kept[1])
     return made

@@ -11,8 +11,10 @@ from dispatchtorch.ops._common import torch, wrap_dim
 __all__: list[str] = []
 
 
-@operator("bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor",
-          tags="nondifferentiable")
+@operator(
+    "bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor",
+    tags="nondifferentiable",
+)
 def bincount(self, weights=None, minlength=0):
     """How often each number from 0 on appears, or the sum of its weights."""
     if self.ndim != 1 or self.dtype.category > dtypes.INT:
@@ -24,7 +26,9 @@ def bincount(self, weights=None, minlength=0):
     size = minlength
     if self.numel():
         if int(self.min()) < 0:
-            raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+            raise RuntimeError(
+                "bincount only supports 1-d non-negative integral inputs."
+            )
         size = max(size, int(self.max()) + 1)
     kind = dtypes.int64
     if weights is not None:
@@ -35,9 +39,11 @@ def bincount(self, weights=None, minlength=0):
     return zeros.scatter_add(0, self.to(dtypes.int64), add)
 
 
-@operator("histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
-          tags="out nondifferentiable")
-def histc(self, bins=100, min=0, max=0):  # noqa: A002
+@operator(
+    "histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
+    tags="out nondifferentiable",
+)
+def histc(self, bins=100, min=0, max=0):
     """How many elements fall in each of ``bins`` equal parts of a range."""
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
@@ -50,7 +56,9 @@ def histc(self, bins=100, min=0, max=0):  # noqa: A002
     if low > high:
         raise RuntimeError("max must be larger than min")
     inside = flat[(flat >= low) & (flat <= high)]
-    place = ((inside - low) * (bins / (high - low))).to(dtypes.int64).clamp(max=bins - 1)
+    place = (
+        ((inside - low) * (bins / (high - low))).to(dtypes.int64).clamp(max=bins - 1)
+    )
     zeros = torch.zeros(bins, dtype=self.dtype, device=self.device)
     return zeros.scatter_add(0, place, torch.ones_like(inside))
 
@@ -64,7 +72,9 @@ def _quantile(self: Any, q: Any, dim: Any, keepdim: bool, how: str, name: str) -
     if not self.numel():
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     if self.dtype not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+        raise RuntimeError(
+            f"{name}() input tensor must be either float or double dtype"
+        )
     if q.dtype is not self.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
     if q.ndim > 1:
@@ -103,8 +113,11 @@ def _quantile(self: Any, q: Any, dim: Any, keepdim: bool, how: str, name: str) -
         made = made.lerp(ordered.gather(-1, high), part)
     made = made.movedim(-1, 0)  # ranks first
     if keepdim:
-        made = made.reshape((-1, *(1,) * ndim)) if dim is None else (
-            made.unsqueeze(dim + 1) if ndim else made)
+        made = (
+            made.reshape((-1, *(1,) * ndim))
+            if dim is None
+            else (made.unsqueeze(dim + 1) if ndim else made)
+        )
     return made if q.ndim else made.squeeze(0)
 
 
@@ -114,7 +127,9 @@ def _declare(name: str) -> None:
 
     def scalar(self, q, dim, keepdim, *, interpolation):  # type: ignore[no-untyped-def]
         if not 0 <= q <= 1:
-            raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q:g}")
+            raise RuntimeError(
+                f"quantile() q must be in the range [0, 1] but got {q:g}"
+            )
         rank = torch.full((), q, dtype=self.dtype, device=self.device)
         return _quantile(self, rank, dim, keepdim, interpolation, name)
 
@@ -128,8 +143,11 @@ _declare("quantile")
 _declare("nanquantile")
 
 
-@operator("diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, "
-          "Tensor? append=None) -> Tensor", tags="out")
+@operator(
+    "diff(Tensor self, int n=1, int dim=-1, Tensor? prepend=None, "
+    "Tensor? append=None) -> Tensor",
+    tags="out",
+)
 def diff(self, n=1, dim=-1, prepend=None, append=None):
     """The n-th differences along a dim."""
     if self.ndim == 0:
@@ -166,10 +184,13 @@ def _integral(name: str, cumulative: bool) -> None:
         return _trapezoids(y, wrap_dim(dim, y.ndim), dx, cumulative)
 
     spaced.__doc__ = even.__doc__ = "The integral along a dim by the trapezoidal rule."
-    operator(f"{name}.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor",
-             variants="function")(spaced)
-    operator(f"{name}.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor",
-             variants="function")(even)
+    operator(
+        f"{name}.x(Tensor y, Tensor x, *, int dim=-1) -> Tensor", variants="function"
+    )(spaced)
+    operator(
+        f"{name}.dx(Tensor y, *, Scalar dx=1, int dim=-1) -> Tensor",
+        variants="function",
+    )(even)
 
 
 _integral("trapezoid", False)
@@ -177,9 +198,11 @@ _integral("trapz", False)
 _integral("cumulative_trapezoid", True)
 
 
-@operator("vander(Tensor x, int? N=None, bool increasing=False) -> Tensor",
-          variants="function")
-def vander(x, N=None, increasing=False):  # noqa: N803
+@operator(
+    "vander(Tensor x, int? N=None, bool increasing=False) -> Tensor",
+    variants="function",
+)
+def vander(x, N=None, increasing=False):
     """The Vandermonde matrix: powers of a vector's elements."""
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
@@ -189,8 +212,10 @@ def vander(x, N=None, increasing=False):  # noqa: N803
     return made if increasing else made.flip(1)
 
 
-@operator("cov(Tensor self, *, int correction=1, Tensor? fweights=None, "
-          "Tensor? aweights=None) -> Tensor")
+@operator(
+    "cov(Tensor self, *, int correction=1, Tensor? fweights=None, "
+    "Tensor? aweights=None) -> Tensor"
+)
 def cov(self, *, correction, fweights, aweights):
     """The covariance matrix of variables (rows) over observations (columns)."""
     if self.ndim > 2:

@@ -84,9 +84,7 @@ def _(self, dim, index, src):
 
 def check_scatter_source(self: Any, dim: int, index: Any, src: Any) -> None:
     if self.dtype is not src.dtype:
-        raise RuntimeError(
-            f"scatter(): Expected self.dtype to be equal to src.dtype"
-        )
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     if index.numel() == 0:
         return
     if any(n > m for n, m in zip(index._shape, src._shape, strict=False)):
@@ -127,8 +125,11 @@ derive(
 )
 
 
-@operator("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
-          inplace=True, tags="out")
+@operator(
+    "scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
+    inplace=True,
+    tags="out",
+)
 def scatter_value(self, dim, index, value):
     """A copy with one number written to the places of ``index``."""
     src = torch.full((), value, dtype=self.dtype, device=self.device)
@@ -239,8 +240,10 @@ derive(
 nonzero_ = primitive("nonzero_(Tensor self) -> Tensor", variants="private")
 
 
-@operator("nonzero(Tensor self, *, bool as_tuple=False) -> Tensor",
-          tags="out nondifferentiable")
+@operator(
+    "nonzero(Tensor self, *, bool as_tuple=False) -> Tensor",
+    tags="out nondifferentiable",
+)
 def nonzero(self, *, as_tuple):
     """The positions of the elements that aren't zero, one row each (or by dim)."""
     if as_tuple:
@@ -278,8 +281,12 @@ derive(
 )
 
 
-@operator("index_add(Tensor self, int dim, Tensor index, Tensor source, *, "
-          "Scalar alpha=1) -> Tensor", inplace=True, tags="out")
+@operator(
+    "index_add(Tensor self, int dim, Tensor index, Tensor source, *, "
+    "Scalar alpha=1) -> Tensor",
+    inplace=True,
+    tags="out",
+)
 def index_add(self, dim, index, source, *, alpha):
     """A copy with the slices of ``source`` added where ``index`` says."""
     if alpha != 1:
@@ -302,8 +309,9 @@ derive(
 )
 
 
-@operator("masked_fill(Tensor self, Tensor mask, Tensor|Scalar value) -> Tensor",
-          inplace=True)
+@operator(
+    "masked_fill(Tensor self, Tensor mask, Tensor|Scalar value) -> Tensor", inplace=True
+)
 def masked_fill(self, mask, value):
     """A copy with one number where the mask is true."""
     if mask.dtype is not dtypes.bool:
@@ -349,8 +357,9 @@ def masked_select(self, mask):
     return index_(self.expand(shape), [mask.expand(shape)])
 
 
-@operator("cat(Tensor[] tensors, int dim=0) -> Tensor", lift=_PLAIN,
-          variants="function")
+@operator(
+    "cat(Tensor[] tensors, int dim=0) -> Tensor", lift=_PLAIN, variants="function"
+)
 def cat(tensors, dim=0):
     """Tensors one after the other along a dim."""
     parts, at, dtype = _check_cat(tensors, dim)
@@ -418,8 +427,9 @@ def _cat_backward(grad, tensors_sizes, dim):
 derive(cat, tensors=_cat_backward)
 
 
-@operator("stack(Tensor[] tensors, int dim=0) -> Tensor", tags="out",
-          variants="function")
+@operator(
+    "stack(Tensor[] tensors, int dim=0) -> Tensor", tags="out", variants="function"
+)
 def stack(tensors, dim=0):
     """Tensors of one shape one after the other along a new dim."""
     tensors = list(tensors)
@@ -445,8 +455,11 @@ def flip(self, dims):
     made = self
     for dim in wrapped_flip_dims(self, dims):
         size = self._shape[dim]
-        order = torch.arange(size - 1, -1, -1, device=self.device) if size else \
-            torch.arange(0, device=self.device)
+        order = (
+            torch.arange(size - 1, -1, -1, device=self.device)
+            if size
+            else torch.arange(0, device=self.device)
+        )
         made = made.index_select(dim, order)
     return made.clone() if made is self else made
 
@@ -460,4 +473,3 @@ def wrapped_flip_dims(self: Any, dims: Any) -> tuple[int, ...]:
 
 flip.prepare = lambda self, dims: (self, wrapped_flip_dims(self, dims))
 derive(flip, self=lambda grad, dims: grad.flip(dims))
-

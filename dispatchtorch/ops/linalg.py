@@ -74,8 +74,11 @@ def mm(self, mat2):
 
 def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
     x, y = a._shape, b._shape
-    if len(x) == 2 and len(y) == 2 and x[1] == y[0] and not (
-        (a._keys ^ b._keys) & dtypes.DTYPE_MASK
+    if (
+        len(x) == 2
+        and len(y) == 2
+        and x[1] == y[0]
+        and not ((a._keys ^ b._keys) & dtypes.DTYPE_MASK)
     ):
         return a, b
     for t, label in ((a, "self"), (b, "mat2")):
@@ -103,8 +106,7 @@ def mv(self, vec):
     """The product of a matrix and a vector."""
     if self.ndim != 2 or vec.ndim != 1:
         raise RuntimeError(
-            "vector + matrix @ vector expected, got 1, "
-            f"{self.ndim}, {vec.ndim}"
+            f"vector + matrix @ vector expected, got 1, {self.ndim}, {vec.ndim}"
         )
     if self._shape[1] != vec._shape[0]:
         raise RuntimeError(
@@ -171,8 +173,11 @@ def matmul(self, other):
 def _folded(self: Any, other: Any) -> Any:
     shape = self._shape
     if other.ndim == 1:
-        rows = self.reshape((-1, shape[-1])) if 0 not in shape else self.reshape(
-            (numel_of(shape[:-1]), shape[-1]))
+        rows = (
+            self.reshape((-1, shape[-1]))
+            if 0 not in shape
+            else self.reshape((numel_of(shape[:-1]), shape[-1]))
+        )
         return rows.mv(other).reshape(shape[:-1])
     rows = self.reshape((numel_of(shape[:-1]), shape[-1]))
     return torch._unsafe_view(rows.mm(other), (*shape[:-1], other._shape[1]))
@@ -211,7 +216,7 @@ def _batched(self: Any, other: Any) -> Any:
 )
 def addmm(self, mat1, mat2, *, beta, alpha):
     """``beta * self + alpha * (mat1 @ mat2)``."""
-    addmm.prepare(self, mat1, mat2, beta, alpha)
+    _addmm_arguments(self, mat1, mat2, beta, alpha)
     product = mat1.mm(mat2)
     if alpha != 1:
         product = product * alpha
@@ -221,7 +226,7 @@ def addmm(self, mat1, mat2, *, beta, alpha):
 
 
 @addmm.preparation
-def _(self, mat1, mat2, beta, alpha):
+def _addmm_arguments(self, mat1, mat2, beta, alpha):
     _check_mm(mat1, mat2)
     if (self._keys ^ mat1._keys) & dtypes.DTYPE_MASK:
         raise RuntimeError(
@@ -252,7 +257,7 @@ derive(
 @operator(
     "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", variants="nn"
 )
-def linear(input, weight, bias=None):  # noqa: A002 - PyTorch's name
+def linear(input, weight, bias=None):
     """``input @ weight.T + bias``, over the last dim."""
     if bias is not None and input.ndim == 2:
         return torch.addmm(bias, input, weight.t())

@@ -342,7 +342,7 @@ def kl_div(self, target, reduction, *, log_target):
     "int reduction) -> Tensor",
     variants="function",
 )
-def poisson_nll_loss(input, target, log_input, full, eps, reduction):  # noqa: A002
+def poisson_nll_loss(input, target, log_input, full, eps, reduction):
     """The negative log-likelihood of counts; ``full`` adds Stirling's approximation."""
     if log_input:
         losses = torch.exp(input) - target * input
@@ -378,9 +378,7 @@ def hinge_embedding_loss(self, target, margin, reduction):
 )
 def margin_ranking_loss(input1, input2, target, margin, reduction):
     """``max(0, -target * (input1 - input2) + margin)``."""
-    return reduced(
-        torch.clamp_min(-target * (input1 - input2) + margin, 0), reduction
-    )
+    return reduced(torch.clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
 @operator(
@@ -391,7 +389,9 @@ def margin_ranking_loss(input1, input2, target, margin, reduction):
 def cosine_embedding_loss(input1, input2, target, margin, reduction):
     """One less the cosine for pairs that belong together, else the cosine."""
     if target.ndim > 1:
-        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        raise RuntimeError(
+            "0D or 1D target tensor expected, multi-target not supported"
+        )
     wanted = target.ndim + 1
     if input1.ndim != wanted or input2.ndim != wanted:
         raise RuntimeError(

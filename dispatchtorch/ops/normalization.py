@@ -141,9 +141,9 @@ def _trailing(count: int) -> tuple[int, ...]:
     variants="function",
     tags="tuple",
 )
-def native_layer_norm(input, normalized_shape, weight, bias, eps):  # noqa: A002
+def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """:func:`layer_norm`, the means, and the inverses of the standard deviations."""
-    input, count, weight, bias, eps = _layer_checked(  # noqa: A001
+    input, count, weight, bias, eps = _layer_checked(
         input, normalized_shape, weight, bias, eps
     )
     dims = _trailing(count)
@@ -169,7 +169,15 @@ native_layer_norm.prepare = _layer_checked
     variants="private",
 )
 def native_layer_norm_backward(
-    grad_out, input, normalized_shape, mean, rstd, weight, bias, output_mask, eps  # noqa: A002
+    grad_out,
+    input,
+    normalized_shape,
+    mean,
+    rstd,
+    weight,
+    bias,
+    output_mask,
+    eps,
 ):
     """The gradients of input, weight and bias."""
     count = len(as_ints(normalized_shape))
@@ -199,9 +207,15 @@ def _grad_enabled() -> bool:
 
 native_layer_norm_backward.prepare = (
     lambda grad_out, input, normalized_shape, mean, rstd, weight, bias, mask, eps: (
-        grad_out.contiguous(), input.contiguous(), len(as_ints(normalized_shape)), mean,
-        rstd, weight, bias, tuple(mask),
-    )  # fmt: skip
+        grad_out.contiguous(),
+        input.contiguous(),
+        len(as_ints(normalized_shape)),
+        mean,
+        rstd,
+        weight,
+        bias,
+        tuple(mask),
+    )
 )
 
 derive_joint(
@@ -222,7 +236,7 @@ derive_joint(
     "Tensor",
     variants="function",
 )
-def layer_norm(input, normalized_shape, weight, bias, eps, cudnn_enable):  # noqa: A002
+def layer_norm(input, normalized_shape, weight, bias, eps, cudnn_enable):
     """The last dims with mean 0 and variance 1, scaled and shifted (Ba et al., 2016)."""
     return torch.native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
 
@@ -232,7 +246,7 @@ def layer_norm(input, normalized_shape, weight, bias, eps, cudnn_enable):  # noq
     "float? eps=None) -> Tensor",
     variants="function",
 )
-def rms_norm(input, normalized_shape, weight, eps):  # noqa: A002
+def rms_norm(input, normalized_shape, weight, eps):
     """The last dims over their root mean square (Zhang & Sennrich, 2019)."""
     shape = _check_shape(input, normalized_shape, "*")
     _check_parameter(weight, "weight", shape)
@@ -301,9 +315,9 @@ _SIZES = "int N, int C, int HxW, int group"
     variants="function",
     tags="tuple",
 )
-def native_group_norm(input, weight, bias, N, C, HxW, group, eps):  # noqa: A002, N803
+def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
     """:func:`group_norm`, the means, and the inverses of the standard deviations."""
-    input, weight, bias, N, C, HxW, group, eps = _group_checked(  # noqa: A001, N806
+    input, weight, bias, N, C, HxW, group, eps = _group_checked(
         input, weight, bias, N, C, HxW, group, eps
     )
     x = _grouped(single(input), N, C, HxW, group)
@@ -332,7 +346,17 @@ native_group_norm.prepare = _group_checked
     variants="private",
 )
 def native_group_norm_backward(
-    grad_out, input, mean, rstd, weight, N, C, HxW, group, output_mask, eps  # noqa: A002, N803
+    grad_out,
+    input,
+    mean,
+    rstd,
+    weight,
+    N,
+    C,
+    HxW,
+    group,
+    output_mask,
+    eps,
 ):
     """The gradients of input, weight and bias."""
     x = _grouped(single(input), N, C, HxW, group)
@@ -354,9 +378,17 @@ def native_group_norm_backward(
 
 native_group_norm_backward.prepare = (
     lambda grad_out, input, mean, rstd, weight, N, C, HxW, group, mask, eps: (
-        grad_out.contiguous(), input.contiguous(), mean, rstd, weight, N, C, HxW, group,
+        grad_out.contiguous(),
+        input.contiguous(),
+        mean,
+        rstd,
+        weight,
+        N,
+        C,
+        HxW,
+        group,
         tuple(mask),
-    )  # fmt: skip
+    )
 )
 
 derive_joint(
@@ -376,7 +408,7 @@ derive_joint(
     "float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor",
     variants="function",
 )
-def group_norm(input, num_groups, weight, bias, eps, cudnn_enabled):  # noqa: A002
+def group_norm(input, num_groups, weight, bias, eps, cudnn_enabled):
     """Groups of channels with mean 0 and variance 1 (Wu & He, 2018)."""
     _check_channels(input, weight, bias, num_groups)
     shape = input._shape
@@ -447,7 +479,14 @@ _RUNNING = "Tensor? running_mean, Tensor? running_var, bool training"
     tags="tuple",
 )
 def native_batch_norm(
-    input, weight, bias, running_mean, running_var, training, momentum, eps  # noqa: A002
+    input,
+    weight,
+    bias,
+    running_mean,
+    running_var,
+    training,
+    momentum,
+    eps,
 ):
     """:func:`batch_norm` and, in training, the statistics that it used."""
     _batch_checked(
@@ -500,7 +539,7 @@ native_batch_norm.prepare = _batch_checked
 )
 def native_batch_norm_backward(
     grad_out,
-    input,  # noqa: A002
+    input,
     weight,
     running_mean,
     running_var,
@@ -525,7 +564,9 @@ def native_batch_norm_backward(
     mean = _by_channel(running_mean, ndim)
     invstd = torch.rsqrt(_by_channel(running_var, ndim) + eps)
     made = (
-        grad * (invstd if scale is None else scale * invstd) if output_mask[0] else None,
+        grad * (invstd if scale is None else scale * invstd)
+        if output_mask[0]
+        else None,
         (grad * (x - mean) * invstd).sum(dims) if output_mask[1] else None,
         grad.sum(dims) if output_mask[2] else None,
     )
@@ -559,7 +600,7 @@ def _check_both(running_mean: Any, running_var: Any) -> None:
     variants="function",
 )
 def batch_norm(
-    input,  # noqa: A002
+    input,
     weight,
     bias,
     running_mean,
@@ -584,7 +625,7 @@ def batch_norm(
     variants="function",
 )
 def instance_norm(
-    input,  # noqa: A002
+    input,
     weight,
     bias,
     running_mean,

@@ -142,7 +142,7 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
             "batch size and other non-zero dimensions for input, but got: "
             f"{list(shape)}"
         )
-    outs = []
+    outs = []  # type: ignore[var-annotated]
     for i in range(dims):
         dim = len(shape) - 1 - i
         before, after = padding[2 * i : 2 * i + 2]
@@ -153,7 +153,7 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
                 f"dimension {dim} of input {list(shape)}"
             )
         outs.insert(0, shape[dim] + before + after)
-    if all(n < 1 for n in outs) or dims == 1 and outs[0] < 1:
+    if all(n < 1 for n in outs) or (dims == 1 and outs[0] < 1):
         words = "DHW"[3 - dims :]
         given = " ".join(f"{w}: {n}" for w, n in zip(words, shape[-dims:], strict=True))
         found = " ".join(f"{w}: {n}" for w, n in zip(words, outs, strict=True))

@@ -25,8 +25,8 @@ from dispatchtorch.lift import (
     result_keys,
     result_type,
 )
-from dispatchtorch.tensor import bare, new_tensor
 from dispatchtorch.ops._common import conj, torch
+from dispatchtorch.tensor import bare, new_tensor
 
 _NO_BOOL_NEG = {
     dtypes.BOOL: "Negation, the `-` operator, on a bool tensor is not supported. If you "
@@ -43,7 +43,7 @@ _NO_BOOL_OPERAND = (
 
 
 def _not_for(kernel: str, *categories: int) -> dict[int, str]:
-    text = f'"{kernel}" not implemented for \'{{dtype}}\''
+    text = f"\"{kernel}\" not implemented for '{{dtype}}'"
     return dict.fromkeys(categories, text)
 
 
@@ -58,7 +58,10 @@ _BOOL = Pointwise("bool")
 
 
 def _unary(
-    name: str, lift: Pointwise = _FLOAT, body: Any = None, inplace: bool = True,
+    name: str,
+    lift: Pointwise = _FLOAT,
+    body: Any = None,
+    inplace: bool = True,
     schema: str = "(Tensor self) -> Tensor",
 ) -> Operator:
     if body is None:
@@ -89,8 +92,12 @@ def _refusing(name: str, lift: Pointwise, body: Any, operands: int) -> Any:
 
 
 def _binary(
-    name: str, lift: Pointwise = _SAME, body: Any = None, inplace: bool = True,
-    other: str = "Tensor|Scalar", overload: str = "",
+    name: str,
+    lift: Pointwise = _SAME,
+    body: Any = None,
+    inplace: bool = True,
+    other: str = "Tensor|Scalar",
+    overload: str = "",
 ) -> Operator:
     schema = f"{name}{overload}(Tensor self, {other} other) -> Tensor"
     if body is None:
@@ -153,8 +160,10 @@ def scaled_operand(name: str, self: Any, other: Any, alpha: Any) -> Any:
         return other * alpha
     if isinstance(alpha, bool) and not keys & dtypes.bool.bit:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, float) and not keys & dtypes.DIFFERENTIABLE_MASK and not (
-        isinstance(other, float) or isinstance(self, float)
+    if (
+        isinstance(alpha, float)
+        and not keys & dtypes.DIFFERENTIABLE_MASK
+        and not (isinstance(other, float) or isinstance(self, float))
     ):
         raise RuntimeError(
             "For integral input tensors, argument alpha must not be a floating point "
@@ -204,6 +213,7 @@ derive(
     other=lambda grad, self: grad * conj(self),
 )
 
+
 class _Division(Pointwise):
     """True division; ``rounding_mode`` leads to the operators that round."""
 
@@ -242,8 +252,9 @@ def _write_rounded(self: Any, other: Any, mode: str) -> Any:
 
     backend = self._backend
     made = _rounded(self, other, mode)
-    return write_back(get_operator("div_"), self, made, backend,
-                      native_kernel("copy_", backend))
+    return write_back(
+        get_operator("div_"), self, made, backend, native_kernel("copy_", backend)
+    )
 
 
 div = primitive(
@@ -262,18 +273,23 @@ def _div_other(grad: Any, self: Any, other: Any, rounding_mode: Any) -> Any:
 
 derive(
     div,
-    self=lambda grad, other, rounding_mode: grad / conj(other)
-    if rounding_mode is None else _zeros(grad),
+    self=lambda grad, other, rounding_mode: (
+        grad / conj(other) if rounding_mode is None else _zeros(grad)
+    ),
     other=_div_other,
 )
 
 neg = _unary("neg", Pointwise("same", forbid=_NO_BOOL_NEG))
 derive(neg, self=lambda grad: -grad)
 
-reciprocal = _unary("reciprocal", _FLOAT, lambda self: torch.div(torch.ones_like(self), self))
+reciprocal = _unary(
+    "reciprocal", _FLOAT, lambda self: torch.div(torch.ones_like(self), self)
+)
 derive(reciprocal, self=lambda grad, result: -grad * conj(result * result))
 
-_ORDERED = Pointwise("same", forbid=_no_complex("{op} not implemented for complex tensors."))
+_ORDERED = Pointwise(
+    "same", forbid=_no_complex("{op} not implemented for complex tensors.")
+)
 maximum = _binary("maximum", _ORDERED, other="Tensor", inplace=False)
 minimum = _binary("minimum", _ORDERED, other="Tensor", inplace=False)
 
@@ -305,8 +321,10 @@ for _name, _swap in (("eq", "eq"), ("ne", "ne"), ("lt", "gt"), ("le", "ge"),
         "gt": lambda self, other: _flip("lt", self, other),
         "ge": lambda self, other: _flip("le", self, other),
     }.get(_name)
-    _compares = _BOOL if _name in ("eq", "ne") else Pointwise(
-        "bool", forbid=_not_for(f"{_name}_cpu", dtypes.COMPLEX)
+    _compares = (
+        _BOOL
+        if _name in ("eq", "ne")
+        else Pointwise("bool", forbid=_not_for(f"{_name}_cpu", dtypes.COMPLEX))
     )
     nondifferentiable(_binary(_name, _compares, _body))
 
@@ -321,12 +339,12 @@ def _scalar_operand_dtype(self: Any, other: Any) -> Any:
     return result_type([self, other])
 
 
-nondifferentiable(*(get_operator(n + "_") for n in ("eq", "ne", "lt", "le", "gt", "ge")))
+nondifferentiable(
+    *(get_operator(n + "_") for n in ("eq", "ne", "lt", "le", "gt", "ge"))
+)
 
 isnan = _unary("isnan", _BOOL, lambda self: self != self, inplace=False)
-isinf = _unary(
-    "isinf", _BOOL, lambda self: torch.abs(self) == math.inf, inplace=False
-)
+isinf = _unary("isinf", _BOOL, lambda self: torch.abs(self) == math.inf, inplace=False)
 isfinite = _unary(
     "isfinite",
     _BOOL,
@@ -352,8 +370,9 @@ nondifferentiable(logical_not, logical_and, logical_or, logical_xor)
 
 def _bits(name: str) -> Pointwise:
     short = name.removeprefix("bitwise_")
-    return Pointwise("same", forbid=_not_for(f"bitwise_{short}_cpu",
-                                             dtypes.FLOAT, dtypes.COMPLEX))
+    return Pointwise(
+        "same", forbid=_not_for(f"bitwise_{short}_cpu", dtypes.FLOAT, dtypes.COMPLEX)
+    )
 
 
 bitwise_and = _binary("bitwise_and", _bits("and"))
@@ -361,9 +380,7 @@ bitwise_or = _binary("bitwise_or", _bits("or"))
 bitwise_xor = _binary("bitwise_xor", _bits("xor"))
 bitwise_not = _unary("bitwise_not", _bits("not"))
 nondifferentiable(bitwise_and, bitwise_or, bitwise_xor, bitwise_not)
-nondifferentiable(
-    *(get_operator(f"bitwise_{n}_") for n in ("and", "or", "xor", "not"))
-)
+nondifferentiable(*(get_operator(f"bitwise_{n}_") for n in ("and", "or", "xor", "not")))
 
 # Elementary functions: one row each, the derivative from result or self.
 
@@ -397,7 +414,9 @@ exp2 = _unary("exp2", _FLOAT, lambda self: (self * math.log(2)).exp())
 derive(exp2, self=lambda grad, result: grad * conj(result) * math.log(2))
 rsqrt = _unary("rsqrt", _FLOAT, lambda self: 1 / self.sqrt())
 derive(rsqrt, self=lambda grad, result: -0.5 * grad * conj(result * result * result))
-square = _unary("square", Pointwise("same", promotes_bool=True), lambda self: self * self)
+square = _unary(
+    "square", Pointwise("same", promotes_bool=True), lambda self: self * self
+)
 derive(square, name_="PowBackward0", self=lambda grad, self: grad * conj(2 * self))
 tan = _unary("tan", _FLOAT, lambda self: self.sin() / self.cos())
 derive(tan, self=lambda grad, result: grad * conj(1 + result * result))
@@ -411,17 +430,22 @@ sinh = _unary("sinh", _FLOAT, lambda self: (self.exp() - (self * -1.0).exp()) / 
 derive(sinh, self=lambda grad, self: grad * conj(self.cosh()))
 cosh = _unary("cosh", _FLOAT, lambda self: (self.exp() + (self * -1.0).exp()) / 2)
 derive(cosh, self=lambda grad, self: grad * conj(self.sinh()))
-asinh = _unary("asinh", _FLOAT,
-               lambda self: torch.where(self < 0, -1.0, 1.0)
-               * (self.abs() + (self * self + 1).sqrt()).log())
+asinh = _unary(
+    "asinh",
+    _FLOAT,
+    lambda self: (
+        torch.where(self < 0, -1.0, 1.0) * (self.abs() + (self * self + 1).sqrt()).log()
+    ),
+)
 derive(asinh, self=lambda grad, self: grad * conj((self * self + 1).rsqrt()))
 acosh = _unary("acosh", _FLOAT, lambda self: (self + (self * self - 1).sqrt()).log())
 derive(
     acosh,
     self=lambda grad, self: grad * conj((self - 1).rsqrt() * (self + 1).rsqrt()),
 )
-atanh = _unary("atanh", _FLOAT,
-               lambda self: 0.5 * (torch.log1p(self) - torch.log1p(-self)))
+atanh = _unary(
+    "atanh", _FLOAT, lambda self: 0.5 * (torch.log1p(self) - torch.log1p(-self))
+)
 derive(atanh, self=lambda grad, self: grad / conj(1 - self * self))
 
 sigmoid = _unary("sigmoid", _FLOAT, lambda self: (1 + (self * -1.0).exp()).reciprocal())
@@ -435,8 +459,9 @@ def _zeros(grad: Any) -> Any:
 def _rounding(name: str) -> Pointwise:
     refused = _not_for(f"{name}_vml_cpu", dtypes.BOOL, dtypes.COMPLEX)
     if name != "round":
-        refused |= _no_complex("{op} is not supported for complex inputs",
-                               NotImplementedError)
+        refused |= _no_complex(
+            "{op} is not supported for complex inputs", NotImplementedError
+        )
     return Pointwise("same", forbid=refused)
 
 
@@ -448,16 +473,28 @@ trunc = _unary(
     lambda self: torch.where(self < 0, torch.ceil(self), torch.floor(self)),
 )
 round_ = primitive(
-    "round(Tensor self) -> Tensor", lift=_rounding("round"), inplace=True, tags="pointwise"
+    "round(Tensor self) -> Tensor",
+    lift=_rounding("round"),
+    inplace=True,
+    tags="pointwise",
 )
 for _op in (floor, ceil, trunc, round_):
     derive(_op, self=_zeros)
 
-sign = _unary("sign", Pointwise("same", forbid=_no_complex(
-    "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
-    "torch.sgn instead.", NotImplementedError,
-)))
+sign = _unary(
+    "sign",
+    Pointwise(
+        "same",
+        forbid=_no_complex(
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+            "torch.sgn instead.",
+            NotImplementedError,
+        ),
+    ),
+)
 derive(sign, self=_zeros)
+
+
 class _Size(Pointwise):
     def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
         if keys & dtypes.COMPLEX_MASK:
@@ -492,12 +529,20 @@ def _sgn_backward(grad: Any, self: Any, result: Any) -> Any:
 
 
 relu = _unary(
-    "relu", Pointwise("same", forbid={
-        dtypes.BOOL: "Boolean inputs not supported for {op}",
-        dtypes.COMPLEX: (NotImplementedError, "clamp is not supported for complex types"),
-    }),
-    lambda self: torch.maximum(self, torch.zeros((), dtype=self.dtype,
-                                                 device=self.device)),
+    "relu",
+    Pointwise(
+        "same",
+        forbid={
+            dtypes.BOOL: "Boolean inputs not supported for {op}",
+            dtypes.COMPLEX: (
+                NotImplementedError,
+                "clamp is not supported for complex types",
+            ),
+        },
+    ),
+    lambda self: torch.maximum(
+        self, torch.zeros((), dtype=self.dtype, device=self.device)
+    ),
 )
 derive(relu, self=lambda grad, result: torch.threshold_backward(grad, result, 0))
 
@@ -520,6 +565,7 @@ derive(
 )
 
 # Powers.
+
 
 class _Power(Pointwise):
     """Integers to negative Python numbers are refused."""
@@ -575,6 +621,7 @@ derive(_pow, name_="PowBackward0", self=_pow_self, exponent=_pow_exponent)
 
 # Division that rounds.
 
+
 def _quotient(kernel: str) -> Pointwise:
     return Pointwise("same", forbid=_not_for(kernel, dtypes.BOOL, dtypes.COMPLEX))
 
@@ -594,7 +641,8 @@ derive(
     other=lambda grad, self, other: -grad * torch.trunc(self / other),
 )
 atan2 = _binary(
-    "atan2", Pointwise("float", forbid=_not_for("atan2_cpu", dtypes.COMPLEX)),
+    "atan2",
+    Pointwise("float", forbid=_not_for("atan2_cpu", dtypes.COMPLEX)),
     other="Tensor",
 )
 derive(
@@ -665,8 +713,10 @@ derive(
 # Reversed and bounded arithmetic.
 
 
-@operator("rsub(Tensor self, Tensor|Scalar other, *, Scalar alpha=1) -> Tensor",
-          variants="function")
+@operator(
+    "rsub(Tensor self, Tensor|Scalar other, *, Scalar alpha=1) -> Tensor",
+    variants="function",
+)
 def rsub(self, other, *, alpha):
     """``other - alpha * self``."""
     _refuse_bool_sub(self, other)
@@ -688,8 +738,9 @@ def _refuse_bool_sub(self: Any, other: Any) -> None:
 
 def _number_like(self: Any, number: Any) -> Any:
     """A Python number as a 0-d tensor of the dtype that it has next to ``self``."""
-    return torch.full((), number, dtype=_scalar_operand_dtype(self, number),
-                      device=self.device)
+    return torch.full(
+        (), number, dtype=_scalar_operand_dtype(self, number), device=self.device
+    )
 
 
 derive(

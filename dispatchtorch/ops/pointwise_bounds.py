@@ -8,7 +8,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain, Pointwise, result_type
-from dispatchtorch.ops._common import conj, scalar_type_name, torch
+from dispatchtorch.ops._common import conj, torch
 from dispatchtorch.ops.pointwise import _not_for
 from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT, _refuse, alias
 
@@ -32,7 +32,7 @@ def _clamp_scalars(self: Any, low: Any, high: Any) -> tuple[Any, Any, Any]:
 
 def _no_complex(*values: Any) -> None:
     for v in values:
-        if isinstance(v, complex) or hasattr(v, "_keys") and v.is_complex():
+        if isinstance(v, complex) or (hasattr(v, "_keys") and v.is_complex()):
             raise NotImplementedError("clamp is not supported for complex types")
 
 
@@ -41,7 +41,7 @@ def _no_complex(*values: Any) -> None:
     tags="out",
     inplace=True,
 )
-def clamp_tensor(self, min, max):  # noqa: A002
+def clamp_tensor(self, min, max):
     """Values below ``min`` become it, those above ``max`` become that."""
     if min is None and max is None:
         raise RuntimeError(
@@ -52,7 +52,7 @@ def clamp_tensor(self, min, max):  # noqa: A002
     return made if max is None else torch.minimum(made, max)
 
 
-def _clamp_tensor_self(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _clamp_tensor_self(grad: Any, self: Any, min: Any, max: Any) -> Any:
     inside = None if min is None else self >= min
     if max is not None:
         below = self <= max
@@ -60,12 +60,12 @@ def _clamp_tensor_self(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa
     return torch.where(inside, grad, 0)
 
 
-def _clamp_low(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _clamp_low(grad: Any, self: Any, min: Any, max: Any) -> Any:
     lost = self < min if max is None else (self < min) & (min < max)
     return torch.where(lost, grad, 0)
 
 
-def _clamp_high(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _clamp_high(grad: Any, self: Any, min: Any, max: Any) -> Any:
     lost = self > max if min is None else (self > max) | (max < min)
     return torch.where(lost, grad, 0)
 
@@ -84,7 +84,7 @@ derive(
     lift=_Clamp(),
     inplace=True,
 )
-def clamp(self, min, max):  # noqa: A002
+def clamp(self, min, max):
     """Values below ``min`` become it, those above ``max`` become that."""
     made, low, high = _clamp_scalars(self, min, max)
     if low is not None:
@@ -102,7 +102,7 @@ clamp.prepare = _clamp_scalars
 clamp.shape_rule = lambda x, low, high: (x.shape, x.dtype)
 
 
-def _clamp_backward(grad: Any, self: Any, min: Any, max: Any) -> Any:  # noqa: A002
+def _clamp_backward(grad: Any, self: Any, min: Any, max: Any) -> Any:
     return _clamp_tensor_self(grad, self, min, max)
 
 

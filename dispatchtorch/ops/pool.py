@@ -22,8 +22,11 @@ def spread(value: Any, dims: int, name: str) -> tuple[int, ...]:
     if len(values) == 1:
         return values * dims
     if len(values) != dims:
-        words = {1: "a single int", 2: "a single int, or a tuple of two ints",
-                 3: "a single int, or a tuple of three ints"}[dims]
+        words = {
+            1: "a single int",
+            2: "a single int, or a tuple of two ints",
+            3: "a single int, or a tuple of three ints",
+        }[dims]
         raise RuntimeError(f"{name} must either be {words}")
     return values
 
@@ -42,8 +45,17 @@ class _Window:
 
     __slots__ = ("dilation", "kernel", "out", "padding", "stride", "unbatched", "x")
 
-    def __init__(self, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any,
-                 ceil_mode: bool, dims: int, name: str) -> None:
+    def __init__(
+        self,
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool,
+        dims: int,
+        name: str,
+    ) -> None:
         self.kernel = spread(kernel, dims, f"{name}: kernel_size")
         given = stride is not None and as_ints(stride) != ()
         self.stride = spread(stride, dims, f"{name}: stride") if given else self.kernel
@@ -65,8 +77,8 @@ class _Window:
             raise RuntimeError(
                 f"{name}: Expected {dims + 1}D or {dims + 2}D (batch mode) tensor "
                 f"with optional 0 dim batch size for input, but got: {list(x._shape)}"
-                if dims == 1 else
-                f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for "
+                if dims == 1
+                else f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for "
                 "input"
             )
         self.unbatched = x.ndim == dims + 1
@@ -74,8 +86,14 @@ class _Window:
         sizes = self.x._shape[2:]
         self.out = tuple(
             pooled_size(n, k, s, p, d, ceil_mode)
-            for n, k, s, p, d in zip(sizes, self.kernel, self.stride, self.padding,
-                                     self.dilation, strict=True)
+            for n, k, s, p, d in zip(
+                sizes,
+                self.kernel,
+                self.stride,
+                self.padding,
+                self.dilation,
+                strict=True,
+            )
         )
         if any(n <= 0 for n in self.out):
             given_sizes = "x".join(map(str, self.x._shape[1:]))
@@ -86,7 +104,7 @@ class _Window:
             )
 
 
-_POOL = ("int[] kernel, int[] stride, int[] padding, int[] dilation, int[] out")
+_POOL = "int[] kernel, int[] stride, int[] padding, int[] dilation, int[] out"
 
 
 def _max_pool(self, kernel, stride, padding, dilation, out):
@@ -121,8 +139,9 @@ def _least(d: dtypes.dtype) -> Any:
     return False if d is dtypes.bool else dtypes.iinfo(d).min
 
 
-def _reaching(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any,
-              value: Any) -> Any:
+def _reaching(
+    x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any, value: Any
+) -> Any:
     """The padded input, made longer where windows reach past its end."""
     x = padded(x, padding, value)
     for i, n in enumerate(x._shape[2:]):
@@ -156,16 +175,28 @@ def _declare_max(dims: int) -> None:
         self=lambda grad, self, indices: _max_pool_backward(grad, self, indices),
     )
 
-    def with_indices(self, kernel_size, stride=(), padding=0, dilation=1,  # type: ignore[no-untyped-def]
-                     ceil_mode=False):
+    def with_indices(
+        self,
+        kernel_size,
+        stride=(),
+        padding=0,
+        dilation=1,  # type: ignore[no-untyped-def]
+        ceil_mode=False,
+    ):
         w = _Window(self, kernel_size, stride, padding, dilation, ceil_mode, dims, name)
         values, indices = native(w.x, w.kernel, w.stride, w.padding, w.dilation, w.out)
         if w.unbatched:
             return values.squeeze(0), indices.squeeze(0)
         return values, indices
 
-    def values_only(self, kernel_size, stride=(), padding=0, dilation=1,  # type: ignore[no-untyped-def]
-                    ceil_mode=False):
+    def values_only(
+        self,
+        kernel_size,
+        stride=(),
+        padding=0,
+        dilation=1,  # type: ignore[no-untyped-def]
+        ceil_mode=False,
+    ):
         return with_indices(self, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
     with_indices.__doc__ = "Each window's maximum, and its place in the input."
@@ -174,16 +205,18 @@ def _declare_max(dims: int) -> None:
         f"(Tensor self, int[{dims}] kernel_size, int[{dims}] stride=[], "
         f"int[{dims}] padding=0, int[{dims}] dilation=1, bool ceil_mode=False)"
     )
-    operator(f"{name}_with_indices{arguments} -> (Tensor, Tensor)",
-             variants="function")(with_indices)
+    operator(
+        f"{name}_with_indices{arguments} -> (Tensor, Tensor)", variants="function"
+    )(with_indices)
     operator(f"{name}{arguments} -> Tensor", variants="function nn")(values_only)
 
 
 # Means of windows.
 
 
-def _counts(sizes: Any, kernel: Any, stride: Any, padding: Any, out: Any,
-            include_pad: bool) -> list[list[int]]:
+def _counts(
+    sizes: Any, kernel: Any, stride: Any, padding: Any, out: Any, include_pad: bool
+) -> list[list[int]]:
     """How many elements of each dim count in each window."""
     made = []
     for n, k, s, p, o in zip(sizes, kernel, stride, padding, out, strict=True):
@@ -191,9 +224,7 @@ def _counts(sizes: Any, kernel: Any, stride: Any, padding: Any, out: Any,
         for i in range(o):
             start = i * s - p
             end = min(start + k, n + p)
-            row.append(
-                end - start if include_pad else min(end, n) - max(start, 0)
-            )
+            row.append(end - start if include_pad else min(end, n) - max(start, 0))
         made.append(row)
     return made
 
@@ -252,8 +283,9 @@ def _avg_pool_backward(grad, self, kernel, stride, padding, out, include_pad, di
     for place in _places(kernel):
         target = made
         for i, at in enumerate(place):
-            target = _slice(target, 2 + i, at, at + (out[i] - 1) * stride[i] + 1,
-                            stride[i])
+            target = _slice(
+                target, 2 + i, at, at + (out[i] - 1) * stride[i] + 1, stride[i]
+            )
         target.add_(part)
     for i, (n, p) in enumerate(zip(sizes, padding, strict=True)):
         made = made.narrow(2 + i, p, n)
@@ -277,17 +309,37 @@ def _declare_avg(dims: int) -> None:
         ),
     )
 
-    def body(self, kernel_size, stride=(), padding=0, ceil_mode=False,  # type: ignore[no-untyped-def]
-             count_include_pad=True, divisor_override=None):
+    def body(
+        self,
+        kernel_size,
+        stride=(),
+        padding=0,
+        ceil_mode=False,  # type: ignore[no-untyped-def]
+        count_include_pad=True,
+        divisor_override=None,
+    ):
         w = _Window(self, kernel_size, stride, padding, 1, ceil_mode, dims, name)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        made = native(w.x, w.kernel, w.stride, w.padding, w.out, count_include_pad,
-                      divisor_override)
+        made = native(
+            w.x,
+            w.kernel,
+            w.stride,
+            w.padding,
+            w.out,
+            count_include_pad,
+            divisor_override,
+        )
         return made.squeeze(0) if w.unbatched else made
 
-    def body_one(self, kernel_size, stride=(), padding=0, ceil_mode=False,  # type: ignore[no-untyped-def]
-                 count_include_pad=True):
+    def body_one(
+        self,
+        kernel_size,
+        stride=(),
+        padding=0,
+        ceil_mode=False,  # type: ignore[no-untyped-def]
+        count_include_pad=True,
+    ):
         return body(self, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
     body.__doc__ = body_one.__doc__ = "The mean of each window."
@@ -305,9 +357,7 @@ def _declare_avg(dims: int) -> None:
 
 def adaptive_bounds(size: int, count: int) -> list[tuple[int, int]]:
     """The (start, end) of each of ``count`` windows of a dim."""
-    return [
-        (i * size // count, -(-(i + 1) * size // count)) for i in range(count)
-    ]
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
 
 
 def _adaptive_sizes(x: Any, output_size: Any, dims: int, way: str) -> tuple[int, ...]:
@@ -484,8 +534,8 @@ def _check_unpool(x: Any, indices: Any, output_size: Any, dims: int) -> tuple[in
         got = f" but got: {scalar_type_name(indices.dtype)}" if dims == 2 else ""
         raise RuntimeError(f"elements in indices should be type int64{got}")
     if len(sizes) != dims:
-        count, words = ("two", "height, width") if dims == 2 else (
-            "three", "depth, height, width"
+        count, words = (
+            ("two", "height, width") if dims == 2 else ("three", "depth, height, width")
         )
         raise RuntimeError(
             f"There should be exactly {count} elements ({words}) in output_size, but got "
@@ -604,7 +654,7 @@ def _fractional(x: Any, kernel: Any, outs: Any, samples: Any) -> Any:
         at = (at + reach.reshape((1, 1, *shape))) * numel_of(sizes[i + 1 :])
         place = at if place is None else place + at
     count = numel_of(outs) * numel_of(kernel)
-    flat = place.reshape((n, c, count))
+    flat = place.reshape((n, c, count))  # type: ignore[union-attr]
     seen = x.reshape((n, c, numel_of(sizes))).gather(2, flat)
     split = (n, c, numel_of(outs), numel_of(kernel))
     best = seen.reshape(split).argmax(-1, keepdim=True)
@@ -644,7 +694,9 @@ def _declare_fractional(dims: int) -> None:
                 "Expect _random_samples.size(1) equals to input channel size."
             )
         if d != dims:
-            raise RuntimeError(f"Expect _random_samples.size(2) equals to {dims}; got {d}.")
+            raise RuntimeError(
+                f"Expect _random_samples.size(2) equals to {dims}; got {d}."
+            )
         for word, size, k, o in zip(words, x._shape[2:], kernel, outs, strict=True):
             # PyTorch wants room to spare in three dims.
             if o + k - 1 + (dims == 3) > size:

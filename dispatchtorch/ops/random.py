@@ -54,9 +54,9 @@ def _host(t: Tensor) -> Any:
 
 def _sampler(schema: str, body: Any, doc: str) -> Operator:
     body.__doc__ = doc
-    op = operator(
-        f"{schema} -> Tensor(a!)", tags="inplace random", variants="method"
-    )(body)
+    op = operator(f"{schema} -> Tensor(a!)", tags="inplace random", variants="method")(
+        body
+    )
     derive(op, self=lambda grad: grad.new_zeros(grad._shape))
     return op
 
@@ -64,7 +64,7 @@ def _sampler(schema: str, body: Any, doc: str) -> Operator:
 def _uniform_(self, from_, to, *, generator):
     if not self._keys & dtypes.DIFFERENTIABLE_MASK:
         raise RuntimeError(
-            f"\"check_uniform_bounds\" not implemented for "
+            f'"check_uniform_bounds" not implemented for '
             f"'{scalar_type_name(self.dtype)}'"
         )
     if from_ > to:
@@ -192,19 +192,34 @@ def _check_bounds(d: dtypes.dtype, low: int, high: int) -> None:
     else:
         info = dtypes.iinfo(d)
         least, most = info.min, info.max
-    name = {"bool": "bool", "uint8": "unsigned char", "int8": "signed char",
-            "int16": "short", "int32": "int", "int64": "long"}.get(d.name, d.name)
+    name = {
+        "bool": "bool",
+        "uint8": "unsigned char",
+        "int8": "signed char",
+        "int16": "short",
+        "int32": "int",
+        "int64": "long",
+    }.get(d.name, d.name)
     for label, value in (("from", low), ("to - 1", high - 1)):
         if not least <= value <= most:
             raise RuntimeError(f"{label} is out of bounds for {name}")
 
 
-_sampler(f"random_(Tensor(a!) self, *, {_G})", _random_,
-         "Writes integers from the whole range of the dtype.")
-_sampler(f"random_.to(Tensor(a!) self, int to, *, {_G})", _random_to_,
-         "Writes integers in [0, to).")
-_sampler(f"random_.from(Tensor(a!) self, int from, int? to, *, {_G})", _random_from_,
-         "Writes integers in [from, to).")
+_sampler(
+    f"random_(Tensor(a!) self, *, {_G})",
+    _random_,
+    "Writes integers from the whole range of the dtype.",
+)
+_sampler(
+    f"random_.to(Tensor(a!) self, int to, *, {_G})",
+    _random_to_,
+    "Writes integers in [0, to).",
+)
+_sampler(
+    f"random_.from(Tensor(a!) self, int from, int? to, *, {_G})",
+    _random_from_,
+    "Writes integers in [from, to).",
+)
 
 
 def _check_probability(p: float) -> None:
@@ -238,10 +253,16 @@ def _bernoulli_drawn(p: Tensor, dtype: dtypes.dtype, generator: Any) -> Tensor:
     return _tensor(p, engine.bernoulli_tensor(values, dtype.host), on_host)
 
 
-bernoulli_ = _sampler(f"bernoulli_.float(Tensor(a!) self, float p=0.5, *, {_G})",
-                      _bernoulli_, "Writes ones with probability p.")
-_sampler(f"bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, {_G})", _bernoulli_tensor_,
-         "Writes ones with the probabilities of a tensor.")
+bernoulli_ = _sampler(
+    f"bernoulli_.float(Tensor(a!) self, float p=0.5, *, {_G})",
+    _bernoulli_,
+    "Writes ones with probability p.",
+)
+_sampler(
+    f"bernoulli_.Tensor(Tensor(a!) self, Tensor p, *, {_G})",
+    _bernoulli_tensor_,
+    "Writes ones with the probabilities of a tensor.",
+)
 
 
 @operator(f"bernoulli(Tensor self, *, {_G}) -> Tensor", tags="random out")
@@ -274,8 +295,9 @@ def _counted(name: str, method: str, doc: str, check: Any = None) -> Operator:
         return _tensor(self, getattr(engine, method)(_host(self.detach())), on_host)
 
     body.__doc__ = doc
-    op = operator(f"{name}(Tensor self, {_G}) -> Tensor", tags="random",
-                  variants="function")(body)
+    op = operator(
+        f"{name}(Tensor self, {_G}) -> Tensor", tags="random", variants="function"
+    )(body)
     derive(op, self=lambda grad: grad.new_zeros(grad._shape))
     return op
 
@@ -289,11 +311,16 @@ def _rates(self: Tensor) -> None:
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
 
 
-_counted("poisson", "poisson", "Poisson distributed numbers of the given rates.", _rates)
+_counted(
+    "poisson", "poisson", "Poisson distributed numbers of the given rates.", _rates
+)
 
 
-@operator(f"multinomial(Tensor self, int num_samples, bool replacement=False, *, {_G}) "
-          "-> Tensor", tags="random out nondifferentiable")
+@operator(
+    f"multinomial(Tensor self, int num_samples, bool replacement=False, *, {_G}) "
+    "-> Tensor",
+    tags="random out nondifferentiable",
+)
 def multinomial(self, num_samples, replacement=False, *, generator):
     """Indices drawn with the weights of each row."""
     from dispatchtorch.random import engine_for
@@ -338,19 +365,22 @@ def _factory(name: str, sampler: str) -> Operator:
         return finish(made, requires_grad)
 
     body.__doc__ = f"A tensor filled by ``{sampler}``."
-    return operator(f"{name}({_SIZED}) -> Tensor", tags="factory random out",
-                    variants="function")(body)
+    return operator(
+        f"{name}({_SIZED}) -> Tensor", tags="factory random out", variants="function"
+    )(body)
 
 
 def _like(name: str, sampler: str) -> Operator:
     def body(self, *, dtype, layout, device, pin_memory, requires_grad, memory_format):  # type: ignore[no-untyped-def]
-        made = torch.empty_like(self, dtype=dtype, layout=layout, device=device,
-                                memory_format=memory_format)
+        made = torch.empty_like(
+            self, dtype=dtype, layout=layout, device=device, memory_format=memory_format
+        )
         return finish(getattr(made, sampler)(), requires_grad)
 
     body.__doc__ = f"A tensor in the shape of another, filled by ``{sampler}``."
-    return operator(f"{name}(Tensor self, {_LIKE}) -> Tensor", tags="random",
-                    variants="function")(body)
+    return operator(
+        f"{name}(Tensor self, {_LIKE}) -> Tensor", tags="random", variants="function"
+    )(body)
 
 
 nondifferentiable(
@@ -362,48 +392,72 @@ nondifferentiable(
 
 
 def _randint(low, high, size, generator, dtype, layout, device, requires_grad):
-    made = torch.empty(size, dtype=torch.int64 if dtype is None else as_dtype(dtype),
-                       layout=layout, device=device)
+    made = torch.empty(
+        size,
+        dtype=torch.int64 if dtype is None else as_dtype(dtype),
+        layout=layout,
+        device=device,
+    )
     return finish(made.random_(low, high, generator=generator), requires_grad)
 
 
-@operator(f"randint(int high, {_SIZED}) -> Tensor", tags="factory random out",
-          variants="function")
+@operator(
+    f"randint(int high, {_SIZED}) -> Tensor",
+    tags="factory random out",
+    variants="function",
+)
 def randint(high, size, *, generator, dtype, layout, device, pin_memory, requires_grad):
     """Integers uniform in [0, high)."""
     return _randint(0, high, size, generator, dtype, layout, device, requires_grad)
 
 
-@operator(f"randint.low(int low, int high, {_SIZED}) -> Tensor",
-          tags="factory random out", variants="function")
-def randint_low(low, high, size, *, generator, dtype, layout, device, pin_memory,
-                requires_grad):
+@operator(
+    f"randint.low(int low, int high, {_SIZED}) -> Tensor",
+    tags="factory random out",
+    variants="function",
+)
+def randint_low(
+    low, high, size, *, generator, dtype, layout, device, pin_memory, requires_grad
+):
     """Integers uniform in [low, high)."""
     return _randint(low, high, size, generator, dtype, layout, device, requires_grad)
 
 
-@operator(f"randint_like(Tensor self, int high, {_LIKE}) -> Tensor", tags="random",
-          variants="function")
-def randint_like(self, high, *, dtype, layout, device, pin_memory, requires_grad,
-                 memory_format):
+@operator(
+    f"randint_like(Tensor self, int high, {_LIKE}) -> Tensor",
+    tags="random",
+    variants="function",
+)
+def randint_like(
+    self, high, *, dtype, layout, device, pin_memory, requires_grad, memory_format
+):
     """Integers uniform in [0, high), in the shape of another tensor."""
-    made = torch.empty_like(self, dtype=dtype, device=device,
-                            memory_format=memory_format)
+    made = torch.empty_like(
+        self, dtype=dtype, device=device, memory_format=memory_format
+    )
     return finish(made.random_(0, high), requires_grad)
 
 
-@operator(f"randint_like.low_dtype(Tensor self, int low, int high, {_LIKE}) -> Tensor",
-          tags="random", variants="function")
-def randint_like_low(self, low, high, *, dtype, layout, device, pin_memory,
-                     requires_grad, memory_format):
+@operator(
+    f"randint_like.low_dtype(Tensor self, int low, int high, {_LIKE}) -> Tensor",
+    tags="random",
+    variants="function",
+)
+def randint_like_low(
+    self, low, high, *, dtype, layout, device, pin_memory, requires_grad, memory_format
+):
     """Integers uniform in [low, high), in the shape of another tensor."""
-    made = torch.empty_like(self, dtype=dtype, device=device,
-                            memory_format=memory_format)
+    made = torch.empty_like(
+        self, dtype=dtype, device=device, memory_format=memory_format
+    )
     return finish(made.random_(low, high), requires_grad)
 
 
-@operator(f"randperm(int n, *, {_G}, " + _OPTIONS.removeprefix("*, ") + ") -> Tensor",
-          tags="factory random out", variants="function")
+@operator(
+    f"randperm(int n, *, {_G}, " + _OPTIONS.removeprefix("*, ") + ") -> Tensor",
+    tags="factory random out",
+    variants="function",
+)
 def randperm(n, *, generator, dtype, layout, device, pin_memory, requires_grad):
     """A random permutation of 0 … n-1."""
     from dispatchtorch.random import engine_for
@@ -421,10 +475,14 @@ def randperm(n, *, generator, dtype, layout, device, pin_memory, requires_grad):
 nondifferentiable(randint, randint_low, randint_like, randint_like_low, randperm)
 
 
-@operator(f"normal.float_float(float mean, float std, {_SIZED}) -> Tensor",
-          tags="factory random out", variants="function")
-def normal_sized(mean, std, size, *, generator, dtype, layout, device, pin_memory,
-                 requires_grad):
+@operator(
+    f"normal.float_float(float mean, float std, {_SIZED}) -> Tensor",
+    tags="factory random out",
+    variants="function",
+)
+def normal_sized(
+    mean, std, size, *, generator, dtype, layout, device, pin_memory, requires_grad
+):
     """Normally distributed numbers of one mean and deviation."""
     made = torch.empty(size, dtype=dtype, layout=layout, device=device)
     return finish(made.normal_(mean, std, generator=generator), requires_grad)
@@ -437,8 +495,11 @@ def _check_std(std: Tensor) -> None:
         raise RuntimeError("normal expects all elements of std >= 0.0")
 
 
-@operator(f"normal.Tensor_Tensor(Tensor mean, Tensor std, *, {_G}) -> Tensor",
-          tags="random out nondifferentiable", variants="function")
+@operator(
+    f"normal.Tensor_Tensor(Tensor mean, Tensor std, *, {_G}) -> Tensor",
+    tags="random out nondifferentiable",
+    variants="function",
+)
 def normal_tensors(mean, std, *, generator):
     """Normally distributed numbers of given means and deviations."""
     _check_std(std)
@@ -450,17 +511,22 @@ def normal_tensors(mean, std, *, generator):
     return made * std + mean
 
 
-@operator(f"normal.Tensor_float(Tensor mean, float std=1, *, {_G}) -> Tensor",
-          tags="random out nondifferentiable", variants="function")
+@operator(
+    f"normal.Tensor_float(Tensor mean, float std=1, *, {_G}) -> Tensor",
+    tags="random out nondifferentiable",
+    variants="function",
+)
 def normal_mean(mean, std=1, *, generator):
     """Normally distributed numbers of given means."""
     return torch.empty_like(mean).normal_(0, std, generator=generator) + mean
 
 
-@operator(f"normal.float_Tensor(float mean, Tensor std, *, {_G}) -> Tensor",
-          tags="random out nondifferentiable", variants="function")
+@operator(
+    f"normal.float_Tensor(float mean, Tensor std, *, {_G}) -> Tensor",
+    tags="random out nondifferentiable",
+    variants="function",
+)
 def normal_std(mean, std, *, generator):
     """Normally distributed numbers of given deviations."""
     _check_std(std)
     return torch.empty_like(std).normal_(0, 1, generator=generator) * std + mean
-

@@ -20,7 +20,6 @@ from dispatchtorch.lift import (
     guarded,
     result_keys,
 )
-from dispatchtorch.tensor import Tensor
 from dispatchtorch.ops._common import (
     conj,
     numel_of,
@@ -30,6 +29,7 @@ from dispatchtorch.ops._common import (
     wrap_dim,
 )
 from dispatchtorch.ops.creation import as_dtype
+from dispatchtorch.tensor import Tensor
 
 _PLAIN = Plain()
 
@@ -116,7 +116,11 @@ def _(self, dim, keepdim, dtype):
 def reduced_shape(x: Any, dims: Any, keepdim: bool) -> tuple[int, ...]:
     """The shape of a reduction of a native array."""
     return tuple(
-        [1 if i in dims else n for i, n in enumerate(x.shape) if keepdim or i not in dims]
+        [
+            1 if i in dims else n
+            for i, n in enumerate(x.shape)
+            if keepdim or i not in dims
+        ]
     )
 
 
@@ -154,8 +158,9 @@ def mean(self, *, dtype):
 derive(
     mean,
     name_="MeanBackward0",
-    self=lambda grad, self_sizes: grad.expand(self_sizes)
-    / max(numel_of(self_sizes), 1),
+    self=lambda grad, self_sizes: (
+        grad.expand(self_sizes) / max(numel_of(self_sizes), 1)
+    ),
 )
 
 
@@ -179,10 +184,10 @@ def _count(shape: tuple[int, ...], dim: Any) -> int:
 derive(
     mean_dim,
     name_="MeanBackward1",
-    self=lambda grad, self_sizes, dim, keepdim: unsqueeze_dims(
-        grad, dim, keepdim, len(self_sizes)
-    ).expand(self_sizes)
-    / max(_count(self_sizes, dim), 1),
+    self=lambda grad, self_sizes, dim, keepdim: (
+        unsqueeze_dims(grad, dim, keepdim, len(self_sizes)).expand(self_sizes)
+        / max(_count(self_sizes, dim), 1)
+    ),
 )
 
 _prod = primitive(
@@ -190,7 +195,10 @@ _prod = primitive(
     variants="private",
 )
 
-_prod.shape_rule = lambda x, dims, keepdim, dtype: (reduced_shape(x, dims, keepdim), dtype)
+_prod.shape_rule = lambda x, dims, keepdim, dtype: (
+    reduced_shape(x, dims, keepdim),
+    dtype,
+)
 
 
 @operator("prod(Tensor self, *, ScalarType? dtype=None) -> Tensor", tags="out")
@@ -251,7 +259,7 @@ def _extremum_dims(self: Any, dim: Any, name: str) -> tuple[int, ...]:
     shape = self._shape
     empty = [d for d in dims if shape[d] == 0]
     if empty:
-        if dim is None or type(dim) is not int and len(dim) == 0:
+        if dim is None or (type(dim) is not int and len(dim) == 0):
             raise RuntimeError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == "
                 "0. Specify the reduction dim with the 'dim' argument."
@@ -267,11 +275,17 @@ def _extremum(name: str) -> Any:
         f"{name}(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", lift=_PLAIN
     )
     op.prepare = lambda self, dim, keepdim: (
-        self, _extremum_dims(self, dim, name), keepdim
+        self,
+        _extremum_dims(self, dim, name),
+        keepdim,
     )
     op.shape_rule = lambda x, dims, keepdim: (reduced_shape(x, dims, keepdim), x.dtype)
-    derive(op, self=lambda grad, self, result, dim, keepdim: _spread(
-        grad, self, result, dim, keepdim))
+    derive(
+        op,
+        self=lambda grad, self, result, dim, keepdim: _spread(
+            grad, self, result, dim, keepdim
+        ),
+    )
     return op
 
 
@@ -293,7 +307,8 @@ def _boolean(name: str) -> Any:
     )
 
     native.shape_rule = lambda x, dims, keepdim: (
-        reduced_shape(x, dims, keepdim), dtypes.bool
+        reduced_shape(x, dims, keepdim),
+        dtypes.bool,
     )
 
     def whole(self):  # type: ignore[no-untyped-def]
@@ -435,9 +450,7 @@ def _scan(name: str) -> Any:
 cumsum = _scan("cumsum")
 derive(
     cumsum,
-    self=lambda grad, dim: (
-        grad.flip(dim).cumsum(dim).flip(dim) if grad.ndim else grad
-    ),
+    self=lambda grad, dim: grad.flip(dim).cumsum(dim).flip(dim) if grad.ndim else grad,
 )
 cumprod = _scan("cumprod")
 

@@ -177,7 +177,7 @@ def _resized(self, kind, output_size, align_corners, scales):
                 part = part.mul_(_row(x, weights, dim))
             made = part if made is None else made.add_(part)
         # PyTorch rounds bytes after each dim.
-        x = torch.clamp(made.round(), 0, 255) if byte else made
+        x = torch.clamp(made.round(), 0, 255) if byte else made  # type: ignore[union-attr]
     made = x.to(self.dtype)
     if made.data_ptr() == self.data_ptr():
         return made.clone(memory_format=contiguous_format)
@@ -240,7 +240,7 @@ def _check(x: Any, outs: Any, dims: int, kind: str) -> None:
         )
     aligned = not kind.startswith("nearest")
     byte_too = dims == 2 or not aligned
-    if not (x.dtype.is_floating_point or byte_too and x.dtype is dtypes.uint8):
+    if not (x.dtype.is_floating_point or (byte_too and x.dtype is dtypes.uint8)):
         word = _KERNEL[kind]
         if dims == 2 and not kind.startswith("cubic") and "_aa" not in kind:
             word = f"upsample_{'bilinear' if aligned else 'nearest'}2d_channels_last"

@@ -25,8 +25,10 @@ def take(self, index):
     return index_(self.reshape(-1), [index])
 
 
-@operator("put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> "
-          "Tensor", inplace=True)
+@operator(
+    "put(Tensor self, Tensor index, Tensor source, bool accumulate=False) -> Tensor",
+    inplace=True,
+)
 def put(self, index, source, accumulate=False):
     """A copy with elements of the flattened tensor replaced."""
     if index.dtype is not dtypes.int64:
@@ -40,8 +42,9 @@ def put(self, index, source, accumulate=False):
     return flat.reshape(self._shape)
 
 
-@operator("take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor",
-          tags="out")
+@operator(
+    "take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor", tags="out"
+)
 def take_along_dim(self, indices, dim=None):
     """As ``gather``, where the other dims broadcast."""
     if indices.dtype is not dtypes.int64:
@@ -58,17 +61,22 @@ def take_along_dim(self, indices, dim=None):
             "dimensions for indices"
         )
     dim = wrap_dim(dim, self.ndim)
-    common = list(broadcast_shapes([
-        (*self._shape[:dim], 1, *self._shape[dim + 1 :]),
-        (*indices._shape[:dim], 1, *indices._shape[dim + 1 :]),
-    ]))
+    common = list(
+        broadcast_shapes(
+            [
+                (*self._shape[:dim], 1, *self._shape[dim + 1 :]),
+                (*indices._shape[:dim], 1, *indices._shape[dim + 1 :]),
+            ]
+        )
+    )
     own, other = list(common), list(common)
     own[dim], other[dim] = self._shape[dim], indices._shape[dim]
     return self.expand(own).gather(dim, indices.expand(other))
 
 
-@operator("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor",
-          inplace=True)
+@operator(
+    "masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", inplace=True
+)
 def masked_scatter(self, mask, source):
     """A copy with the elements of ``source``, in order, where the mask is true."""
     if mask.dtype is not dtypes.bool:
@@ -86,9 +94,7 @@ def masked_scatter(self, mask, source):
     place = mask.reshape(-1).to(dtypes.int64).cumsum(0)
     needed = int(place[-1]) if place.numel() else 0
     if needed > source.numel():
-        raise RuntimeError(
-            "Number of elements of source < number of ones in mask"
-        )
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     if not needed:
         return self.expand(shape).clone()
     values = index_(source.reshape(-1), [(place - 1).clamp(min=0, max=needed - 1)])
@@ -99,15 +105,17 @@ def _along(dim: int, index: Any) -> list[Any]:
     return [None] * dim + [index.reshape(-1)]
 
 
-@operator("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
-          inplace=True, tags="out")
+@operator(
+    "index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
+    inplace=True,
+    tags="out",
+)
 def index_copy(self, dim, index, source):
     """A copy with slices of a dim replaced by those of ``source``."""
     dim = wrap_dim(dim, self.ndim)
     if index.ndim > 1:
         raise IndexError(
-            "index_copy_(): Index should have dimension 1 or 0 (got "
-            f"{index.ndim})"
+            f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})"
         )
     if self.dtype is not source.dtype:
         raise RuntimeError(
@@ -129,8 +137,10 @@ derive(
 )
 
 
-@operator("index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> "
-          "Tensor", inplace=True)
+@operator(
+    "index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
+    inplace=True,
+)
 def index_fill(self, dim, index, value):
     """A copy with slices of a dim filled with one number."""
     dim = wrap_dim(dim, self.ndim)
@@ -138,8 +148,10 @@ def index_fill(self, dim, index, value):
     return made if self.ndim == 0 else self.index_put(_along(dim, index), made)
 
 
-@operator("index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> "
-          "Tensor", inplace=True)
+@operator(
+    "index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
+    inplace=True,
+)
 def index_fill_tensor(self, dim, index, value):
     """A copy with slices of a dim filled with a 0-d tensor."""
     if value.ndim:
@@ -149,7 +161,9 @@ def index_fill_tensor(self, dim, index, value):
         )
     dim = wrap_dim(dim, self.ndim)
     value = value.to(self.dtype)
-    return value.clone() if self.ndim == 0 else self.index_put(_along(dim, index), value)
+    return (
+        value.clone() if self.ndim == 0 else self.index_put(_along(dim, index), value)
+    )
 
 
 derive(
@@ -179,7 +193,7 @@ def _reduced(
             limit = info.min if reduce == "amax" else info.max
             if kind.is_floating_point:
                 limit = float("-inf") if reduce == "amax" else float("inf")
-            start = limit
+            start = limit  # type: ignore[assignment]
         self = self.scatter(dim, index, start)
     if reduce in ("sum", "mean"):
         total = self.scatter_add(dim, index, src)
@@ -207,19 +221,28 @@ def _reduced(
     return self
 
 
-@operator("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, "
-          "str reduce, *, bool include_self=True) -> Tensor", inplace=True, tags="out")
+@operator(
+    "scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, "
+    "str reduce, *, bool include_self=True) -> Tensor",
+    inplace=True,
+    tags="out",
+)
 def scatter_reduce(self, dim, index, src, reduce, *, include_self):
     """Elements of ``src`` combined at the places that ``index`` names."""
     dim = wrap_dim(dim, self.ndim)
     if self.ndim == 0:
-        return _reduced(self.reshape(1), 0, index.reshape(1), src.reshape(1), reduce,
-                        include_self).reshape(())
+        return _reduced(
+            self.reshape(1), 0, index.reshape(1), src.reshape(1), reduce, include_self
+        ).reshape(())
     return _reduced(self, dim, index, src, reduce, include_self)
 
 
-@operator("index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, "
-          "*, bool include_self=True) -> Tensor", inplace=True, tags="out")
+@operator(
+    "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, "
+    "*, bool include_self=True) -> Tensor",
+    inplace=True,
+    tags="out",
+)
 def index_reduce(self, dim, index, source, reduce, *, include_self):
     """Slices of ``source`` combined with those that ``index`` names."""
     if reduce not in ("prod", "mean", "amax", "amin"):

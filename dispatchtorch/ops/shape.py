@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch import dtypes
-import dispatchtorch.ops.indexing
-import dispatchtorch.ops.view  # the targets of aliases come first
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.keys import VIEW
 from dispatchtorch.dispatch.operator import operator
@@ -45,9 +43,12 @@ def repeat(self, repeats):
         apart += [1, m]
         wide += [n, m]
         made.append(n * m)
-    return self.reshape(apart).expand(wide).clone(
-        memory_format=_contiguous()
-    ).reshape(made)
+    return (
+        self.reshape(apart)
+        .expand(wide)
+        .clone(memory_format=_contiguous())
+        .reshape(made)
+    )
 
 
 def _contiguous() -> Any:
@@ -82,8 +83,10 @@ def tile(self, dims):
     return self.repeat((1,) * (self.ndim - len(times)) + times)
 
 
-@operator("repeat_interleave.self_int(Tensor self, int repeats, int? dim=None, *, "
-          "int? output_size=None) -> Tensor")
+@operator(
+    "repeat_interleave.self_int(Tensor self, int repeats, int? dim=None, *, "
+    "int? output_size=None) -> Tensor"
+)
 def repeat_interleave(self, repeats, dim, *, output_size):
     """Each element (or slice of a dim) ``repeats`` times in a row."""
     if dim is None:
@@ -99,8 +102,10 @@ def repeat_interleave(self, repeats, dim, *, output_size):
     return made.reshape((*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
 
 
-@operator("repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, "
-          "int? output_size=None) -> Tensor")
+@operator(
+    "repeat_interleave.self_Tensor(Tensor self, Tensor repeats, int? dim=None, *, "
+    "int? output_size=None) -> Tensor"
+)
 def repeat_interleave_each(self, repeats, dim, *, output_size):
     """Each element (or slice of a dim) as often as ``repeats`` says."""
     if dim is None:
@@ -108,7 +113,7 @@ def repeat_interleave_each(self, repeats, dim, *, output_size):
     if self.ndim == 0:
         self = self.reshape(1)
     dim = wrap_dim(dim, self.ndim)
-    if repeats.ndim == 0 or repeats.ndim == 1 and repeats._shape[0] == 1:
+    if repeats.ndim == 0 or (repeats.ndim == 1 and repeats._shape[0] == 1):
         repeats = repeats.reshape(1).expand(self._shape[dim])
     elif repeats.ndim == 1 and repeats._shape[0] != self._shape[dim]:
         raise RuntimeError(
@@ -118,12 +123,15 @@ def repeat_interleave_each(self, repeats, dim, *, output_size):
         )
     elif repeats.ndim != 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
-    return self.index_select(dim, torch.repeat_interleave(
-        repeats, output_size=output_size))
+    return self.index_select(
+        dim, torch.repeat_interleave(repeats, output_size=output_size)
+    )
 
 
-@operator("repeat_interleave.Tensor(Tensor repeats, *, int? output_size=None) -> Tensor",
-          tags="nondifferentiable")
+@operator(
+    "repeat_interleave.Tensor(Tensor repeats, *, int? output_size=None) -> Tensor",
+    tags="nondifferentiable",
+)
 def repeat_interleave_counts(repeats, *, output_size):
     """Each index as often as ``repeats`` says."""
     if repeats.ndim != 1:
@@ -138,7 +146,9 @@ def repeat_interleave_counts(repeats, *, output_size):
         raise RuntimeError("allocated size does not match required size")
     # The index at a place is the number of runs that end before or at it.
     steps = torch.zeros(total + 1, dtype=dtypes.int64, device=repeats.device)
-    steps = steps.scatter_add(0, ends.to(dtypes.int64), torch.ones_like(ends, dtype=dtypes.int64))
+    steps = steps.scatter_add(
+        0, ends.to(dtypes.int64), torch.ones_like(ends, dtype=dtypes.int64)
+    )
     return steps[:total].cumsum(0).to(repeats.dtype)
 
 
@@ -166,8 +176,9 @@ def roll(self, shifts, dims=()):
     return made.clone() if made is self else made
 
 
-derive(roll, self=lambda grad, shifts, dims: grad.roll(
-    [-n for n in as_ints(shifts)], dims))
+derive(
+    roll, self=lambda grad, shifts, dims: grad.roll([-n for n in as_ints(shifts)], dims)
+)
 
 # Triangles and diagonals.
 
@@ -181,9 +192,12 @@ def _triangle(name: str, keep: Any) -> None:
         j = torch.arange(columns, device=self.device)
         return torch.where(keep(i, j, diagonal), self, self.new_zeros(()))
 
-    body.__doc__ = f"The {'lower' if name == 'tril' else 'upper'} triangles of matrices."
-    op = operator(f"{name}(Tensor self, int diagonal=0) -> Tensor", tags="out",
-                  inplace=True)(body)
+    body.__doc__ = (
+        f"The {'lower' if name == 'tril' else 'upper'} triangles of matrices."
+    )
+    op = operator(
+        f"{name}(Tensor self, int diagonal=0) -> Tensor", tags="out", inplace=True
+    )(body)
     derive(op, self=lambda grad, diagonal: getattr(grad, name)(diagonal))
 
     def indices(row, col, offset, *, dtype, layout, device, pin_memory):  # type: ignore[no-untyped-def]
@@ -213,9 +227,7 @@ def diag_embed(self, offset=0, dim1=-2, dim2=-1):
     ndim = self.ndim + 1
     a, b = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
     if a == b:
-        raise RuntimeError(
-            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
-        )
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     size = self._shape[-1] + abs(offset)
     shape = list(self._shape[:-1])
     for d in sorted((a, b)):
@@ -248,8 +260,12 @@ def trace(self):
     return self.diagonal().sum()
 
 
-derive(trace, self=lambda grad, self_sizes: torch.diagonal_scatter(
-    grad.new_zeros(self_sizes), grad.expand(min(self_sizes))))
+derive(
+    trace,
+    self=lambda grad, self_sizes: torch.diagonal_scatter(
+        grad.new_zeros(self_sizes), grad.expand(min(self_sizes))
+    ),
+)
 
 
 @operator("_block_diag(Tensor[] tensors) -> Tensor", variants="function")
@@ -267,8 +283,11 @@ def _block_diag(tensors):
     rows, start = [], 0
     for p in parts:
         n, m = p._shape
-        rows.append(torch.cat(
-            [p.new_zeros((n, start)), p, p.new_zeros((n, width - start - m))], 1))
+        rows.append(
+            torch.cat(
+                [p.new_zeros((n, start)), p, p.new_zeros((n, width - start - m))], 1
+            )
+        )
         start += m
     return torch.cat(rows, 0)
 
@@ -324,14 +343,16 @@ _replacement(
 
 # Other names and orders of dims.
 
+
 @operator("swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)")
 def swapaxes(self, axis0, axis1):
     """Two dims swapped."""
     return self.transpose(axis0, axis1)
 
 
-@operator("moveaxis.intlist(Tensor(a) self, int[1] source, int[1] destination) -> "
-          "Tensor(a)")
+@operator(
+    "moveaxis.intlist(Tensor(a) self, int[1] source, int[1] destination) -> Tensor(a)"
+)
 def moveaxis(self, source, destination):
     """Moves dims to other places; the rest keep their order."""
     return self.movedim(source, destination)
@@ -374,7 +395,9 @@ def rot90(self, k=1, dims=(0, 1)):
             f"expected total rotation dims == 2, but got dims = {len(dims)}"
         )
     if self.ndim < 2:
-        raise RuntimeError(f"expected total dims >= 2, but got total dims = {self.ndim}")
+        raise RuntimeError(
+            f"expected total dims >= 2, but got total dims = {self.ndim}"
+        )
     if dims[0] == dims[1] or abs(dims[0] - dims[1]) == self.ndim:
         raise RuntimeError(
             "expected rotation dims to be different, but got dim0 = "
@@ -413,7 +436,9 @@ def _joined(name: str, n: int, dim: int) -> None:
         return torch.cat(parts, 0 if name == "hstack" and parts[0].ndim == 1 else dim)
 
     body.__doc__ = f"Tensors joined along dim {dim}, after that of vectors."
-    operator(f"{name}(Tensor[] tensors) -> Tensor", tags="out", variants="function")(body)
+    operator(f"{name}(Tensor[] tensors) -> Tensor", tags="out", variants="function")(
+        body
+    )
 
 
 _joined("hstack", 1, 1)
@@ -474,14 +499,16 @@ def tensor_split_indices(self, indices, dim=0):
     dim = wrap_dim(dim, self.ndim)
     ends = [*as_ints(indices), self._shape[dim]]
     starts = [0, *ends[:-1]]
-    return tuple([
-        torch.slice(self, dim, a, b, 1) for a, b in zip(starts, ends, strict=True)
-    ])
+    return tuple(
+        [torch.slice(self, dim, a, b, 1) for a, b in zip(starts, ends, strict=True)]
+    )
 
 
-@operator("tensor_split.tensor_indices_or_sections(Tensor(a) self, "
-          "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
-          tags="mixed_devices")
+@operator(
+    "tensor_split.tensor_indices_or_sections(Tensor(a) self, "
+    "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
+    tags="mixed_devices",
+)
 def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
     """Sections or indices given as a tensor on the host."""
     which = tensor_indices_or_sections
@@ -623,9 +650,9 @@ def combinations(self, r=2, with_replacement=False):
 def _view_in_place(name: str) -> None:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self.requires_grad and self.grad_fn is None:
-            from dispatchtorch.autograd.grad_mode import is_grad_enabled
+            from dispatchtorch.dispatch.state import grad_enabled
 
-            if is_grad_enabled():
+            if grad_enabled():
                 raise RuntimeError(
                     "a leaf Variable that requires grad is being used in an in-place "
                     "operation."

@@ -82,7 +82,9 @@ def _family(name: str, compute: Any, gradient: Any, documentation: str) -> None:
         variants="function",
     )(in_single(backward_body))
     backward.prepare = lambda grad_output, output, dim, input_dtype: (
-        *_with_dims(grad_output, output), wrap_dim(dim, output.ndim), output._shape
+        *_with_dims(grad_output, output),
+        wrap_dim(dim, output.ndim),
+        output._shape,
     )
     backward.__doc__ = f"The gradient of :func:`{name}`, from its result."
     words = "".join(w.capitalize() for w in name.split("_"))
@@ -135,7 +137,6 @@ def _safe_softmax(self, dim, dtype):
     made = torch.softmax(self, dim, dtype)
     masked = (self == float("-inf")).all(dim, keepdim=True)
     return made.masked_fill(masked, 0)
-
 
 
 derive(

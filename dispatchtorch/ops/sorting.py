@@ -21,7 +21,8 @@ _sort = primitive(
     tags="nondifferentiable",
 )
 _sort.shape_rule = lambda x, dim, descending: (
-    (x.shape, x.dtype), (x.shape, dtypes.int64)
+    (x.shape, x.dtype),
+    (x.shape, dtypes.int64),
 )
 
 
@@ -71,8 +72,10 @@ def argsort(self, dim=-1, descending=False):
     return _sorted(self.detach(), dim, descending)[1]
 
 
-@operator("argsort.stable(Tensor self, *, bool stable, int dim=-1, "
-          "bool descending=False) -> Tensor")
+@operator(
+    "argsort.stable(Tensor self, *, bool stable, int dim=-1, "
+    "bool descending=False) -> Tensor"
+)
 def argsort_stable(self, *, stable, dim, descending):
     """The order that sorts a dim and keeps that of equal elements."""
     return _sorted(self.detach(), dim, descending)[1]
@@ -110,7 +113,7 @@ def _derive_selection(op: Any) -> None:
     "(Tensor values, Tensor indices)",
     tags="out",
 )
-def topk(self, k, dim=-1, largest=True, sorted=True):  # noqa: A002
+def topk(self, k, dim=-1, largest=True, sorted=True):
     """The ``k`` largest (or smallest) elements of a dim, and where they are."""
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim] if self.ndim else 1
@@ -142,8 +145,9 @@ def kthvalue(self, k, dim=-1, keepdim=False):
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim] if self.ndim else 1
     if not 1 <= k <= size:
-        raise RuntimeError("kthvalue(): selected number k out of range for dimension "
-                           f"{dim}")
+        raise RuntimeError(
+            f"kthvalue(): selected number k out of range for dimension {dim}"
+        )
     values, indices = _sorted(self, dim, False)
     if self.ndim:
         values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
@@ -164,8 +168,12 @@ def _median(name: str, skip_nan: bool) -> None:
         values, indices = _sorted(self, dim, False)
         if not self.ndim:
             return _select(op, values, indices, dim, keepdim)
-        place = torch.full((1,) * self.ndim, (self._shape[dim] - 1) // 2,
-                           dtype=dtypes.int64, device=self.device)
+        place = torch.full(
+            (1,) * self.ndim,
+            (self._shape[dim] - 1) // 2,
+            dtype=dtypes.int64,
+            device=self.device,
+        )
         if self.is_floating_point():
             bad = self.isnan().sum(dim, True)
             good = self._shape[dim] - bad
@@ -177,13 +185,18 @@ def _median(name: str, skip_nan: bool) -> None:
             shape = list(self._shape)
             shape[dim] = 1
             place = place.expand(shape)
-        return _select(op, values.gather(dim, place), indices.gather(dim, place), dim,
-                       keepdim)
+        return _select(
+            op, values.gather(dim, place), indices.gather(dim, place), dim, keepdim
+        )
 
     def whole(self):  # type: ignore[no-untyped-def]
         if self.numel() == 0:
-            return torch.full((), math.nan if self.is_floating_point() else 0,
-                              dtype=self.dtype, device=self.device)
+            return torch.full(
+                (),
+                math.nan if self.is_floating_point() else 0,
+                dtype=self.dtype,
+                device=self.device,
+            )
         return getattr(torch, name)(self.reshape(-1), 0)[0]
 
     along.__doc__ = "The lower median of a dim, and where it is" + (
@@ -234,7 +247,9 @@ def mode(self, dim=-1, keepdim=False):
     new = values.narrow(dim, 1, n - 1) != values.narrow(dim, 0, n - 1)
     starts = torch.where(torch.cat([first, new], dim), at, 0).cummax(dim)[0]
     end = (at - starts).argmax(dim, True)
-    return _select(mode, values.gather(dim, end), indices.gather(dim, end), dim, keepdim)
+    return _select(
+        mode, values.gather(dim, end), indices.gather(dim, end), dim, keepdim
+    )
 
 
 _derive_selection(mode)
@@ -301,7 +316,7 @@ def logcumsumexp(self, dim):
     dim = wrap_dim(dim, self.ndim)
     if self.dtype.category <= dtypes.INT:
         raise NotImplementedError(
-            f"\"logcumsumexp_out_cpu\" not implemented for "
+            f'"logcumsumexp_out_cpu" not implemented for '
             f"'{scalar_type_name(self.dtype)}'"
         )
     if self.ndim == 0 or self._shape[dim] < 2:
@@ -368,17 +383,22 @@ def _rows_of(self: Any, dim: int) -> tuple[Any, int]:
     return self.movedim(dim, 0), dim
 
 
-@operator("unique(Tensor self, bool sorted=True, bool return_inverse=False, "
-          "bool return_counts=False, int? dim=None) -> Any")
-def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=None):  # noqa: A002
+@operator(
+    "unique(Tensor self, bool sorted=True, bool return_inverse=False, "
+    "bool return_counts=False, int? dim=None) -> Any"
+)
+def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements (or slices of a dim) in order; inverse and counts if asked."""
     x = self.detach()
     if dim is None:
         flat = x.reshape(-1)
         if not flat.numel():
             empty = torch.zeros(x._shape, dtype=dtypes.int64, device=x.device)
-            return _results(flat, empty if return_inverse else None,
-                            empty.reshape(-1) if return_counts else None)
+            return _results(
+                flat,
+                empty if return_inverse else None,
+                empty.reshape(-1) if return_counts else None,
+            )
         ordered, order = _sorted(flat, 0, False)
         starts, group, lengths = _runs(_starts(ordered), return_inverse, return_counts)
         if group is not None:
@@ -393,8 +413,11 @@ def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=Non
         keys = flat.select(1, column).index_select(0, order)
         order = order.index_select(0, _sorted(keys, 0, False)[1])
     if not n:
-        return _results(x.clone(), order if return_inverse else None,
-                        order if return_counts else None)
+        return _results(
+            x.clone(),
+            order if return_inverse else None,
+            order if return_counts else None,
+        )
     ordered = rows.index_select(0, order)
     starts, group, lengths = _runs(_starts(ordered), return_inverse, return_counts)
     if group is not None:
@@ -402,16 +425,21 @@ def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=Non
     return _results(ordered.index_select(0, starts).movedim(0, dim), group, lengths)
 
 
-@operator("unique_consecutive(Tensor self, bool return_inverse=False, "
-          "bool return_counts=False, int? dim=None) -> Any")
+@operator(
+    "unique_consecutive(Tensor self, bool return_inverse=False, "
+    "bool return_counts=False, int? dim=None) -> Any"
+)
 def unique_consecutive(self, return_inverse=False, return_counts=False, dim=None):
     """The first of each run of equal elements (or slices of a dim)."""
     x = self.detach()
     rows, at = (x.reshape(-1), 0) if dim is None else _rows_of(x, dim)
     if not rows._shape[0]:
         empty = torch.zeros((0,), dtype=dtypes.int64, device=x.device)
-        return _results(rows.movedim(0, at).clone(), empty if return_inverse else None,
-                        empty if return_counts else None)
+        return _results(
+            rows.movedim(0, at).clone(),
+            empty if return_inverse else None,
+            empty if return_counts else None,
+        )
     starts, group, lengths = _runs(_starts(rows), return_inverse, return_counts)
     if group is not None and dim is None:
         group = group.reshape(x._shape)
@@ -423,11 +451,12 @@ nondifferentiable(unique, unique_consecutive)
 # Searching.
 
 
-def _check_search(boundaries: Any, values: Any, side: Any, right: bool, sorter: Any) -> bool:
+def _check_search(
+    boundaries: Any, values: Any, side: Any, right: bool, sorter: Any
+) -> bool:
     if side is not None and side not in ("left", "right"):
         raise RuntimeError(
-            "torch.searchsorted(): side can only be 'left' or 'right' but got "
-            f"{side}"
+            f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
         )
     if side == "left" and right:
         raise RuntimeError(
@@ -435,8 +464,7 @@ def _check_search(boundaries: Any, values: Any, side: Any, right: bool, sorter: 
             "left while right was True"
         )
     if boundaries.ndim != 1 and (
-        boundaries.ndim != values.ndim
-        or boundaries._shape[:-1] != values._shape[:-1]
+        boundaries.ndim != values.ndim or boundaries._shape[:-1] != values._shape[:-1]
     ):
         raise RuntimeError(
             "torch.searchsorted(): boundaries tensor should be 1 dimension or the first "
@@ -454,7 +482,9 @@ def _check_search(boundaries: Any, values: Any, side: Any, right: bool, sorter: 
     return right or side == "right"
 
 
-def _search(boundaries: Any, values: Any, out_int32: bool, right: bool, sorter: Any) -> Any:
+def _search(
+    boundaries: Any, values: Any, out_int32: bool, right: bool, sorter: Any
+) -> Any:
     """By bisection, all values at once."""
     boundaries, values = boundaries.detach(), values.detach()
     if sorter is not None:
@@ -480,19 +510,27 @@ def _search(boundaries: Any, values: Any, out_int32: bool, right: bool, sorter: 
     return made.to(dtypes.int32) if out_int32 else made
 
 
-@operator("searchsorted.Tensor(Tensor sorted_sequence, Tensor input, *, "
-          "bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) "
-          "-> Tensor", tags="out nondifferentiable", variants="function")
-def searchsorted(sorted_sequence, input, *, out_int32, right, side, sorter):  # noqa: A002
+@operator(
+    "searchsorted.Tensor(Tensor sorted_sequence, Tensor input, *, "
+    "bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) "
+    "-> Tensor",
+    tags="out nondifferentiable",
+    variants="function",
+)
+def searchsorted(sorted_sequence, input, *, out_int32, right, side, sorter):
     """Where values belong in sorted sequences (the last dim)."""
     right = _check_search(sorted_sequence, input, side, right, sorter)
     return _search(sorted_sequence, input, out_int32, right, sorter)
 
 
-@operator("searchsorted.Scalar(Tensor sorted_sequence, Scalar input, *, "
-          "bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) "
-          "-> Tensor", tags="out nondifferentiable", variants="function")
-def searchsorted_scalar(sorted_sequence, input, *, out_int32, right, side, sorter):  # noqa: A002
+@operator(
+    "searchsorted.Scalar(Tensor sorted_sequence, Scalar input, *, "
+    "bool out_int32=False, bool right=False, str? side=None, Tensor? sorter=None) "
+    "-> Tensor",
+    tags="out nondifferentiable",
+    variants="function",
+)
+def searchsorted_scalar(sorted_sequence, input, *, out_int32, right, side, sorter):
     """Where a number belongs in a sorted sequence."""
     value = torch.full((), input, device=sorted_sequence.device)
     right = _check_search(sorted_sequence, value, side, right, sorter)
@@ -507,16 +545,24 @@ def _check_boundaries(boundaries: Any) -> None:
         )
 
 
-@operator("bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, "
-          "bool right=False) -> Tensor", tags="out nondifferentiable", variants="function")
+@operator(
+    "bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, "
+    "bool right=False) -> Tensor",
+    tags="out nondifferentiable",
+    variants="function",
+)
 def bucketize(self, boundaries, *, out_int32, right):
     """The number of the bucket that each element falls in."""
     _check_boundaries(boundaries)
     return _search(boundaries, self, out_int32, right, None)
 
 
-@operator("bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, "
-          "bool right=False) -> Tensor", tags="nondifferentiable", variants="function")
+@operator(
+    "bucketize.Scalar(Scalar self, Tensor boundaries, *, bool out_int32=False, "
+    "bool right=False) -> Tensor",
+    tags="nondifferentiable",
+    variants="function",
+)
 def bucketize_scalar(self, boundaries, *, out_int32, right):
     """The number of the bucket that a number falls in."""
     _check_boundaries(boundaries)
@@ -524,34 +570,44 @@ def bucketize_scalar(self, boundaries, *, out_int32, right):
     return _search(boundaries, value, out_int32, right, None)
 
 
-@operator("isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, "
-          "bool assume_unique=False, bool invert=False) -> Tensor",
-          tags="out nondifferentiable", variants="function")
+@operator(
+    "isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, "
+    "bool assume_unique=False, bool invert=False) -> Tensor",
+    tags="out nondifferentiable",
+    variants="function",
+)
 def isin(elements, test_elements, *, assume_unique, invert):
     """Whether each element is among others."""
     kind = result_type([elements, test_elements])
     values = elements.detach().to(kind)
     tests = test_elements.detach().to(kind).reshape(-1)
     if not tests.numel():
-        return torch.full(elements._shape, invert, dtype=dtypes.bool,
-                          device=elements.device)
+        return torch.full(
+            elements._shape, invert, dtype=dtypes.bool, device=elements.device
+        )
     ordered = _sorted(tests, 0, False)[0]
     place = _search(ordered, values, False, False, None).clamp(max=tests.numel() - 1)
     found = ordered.gather(0, place.reshape(-1)).reshape(values._shape) == values
     return found.logical_not() if invert else found
 
 
-@operator("isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, "
-          "bool assume_unique=False, bool invert=False) -> Tensor",
-          tags="nondifferentiable", variants="function")
+@operator(
+    "isin.Tensor_Scalar(Tensor elements, Scalar test_element, *, "
+    "bool assume_unique=False, bool invert=False) -> Tensor",
+    tags="nondifferentiable",
+    variants="function",
+)
 def isin_scalar(elements, test_element, *, assume_unique, invert):
     """Whether each element equals a number."""
     return elements != test_element if invert else elements == test_element
 
 
-@operator("isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, "
-          "bool assume_unique=False, bool invert=False) -> Tensor",
-          tags="nondifferentiable", variants="function")
+@operator(
+    "isin.Scalar_Tensor(Scalar element, Tensor test_elements, *, "
+    "bool assume_unique=False, bool invert=False) -> Tensor",
+    tags="nondifferentiable",
+    variants="function",
+)
 def scalar_isin(element, test_elements, *, assume_unique, invert):
     """Whether a number is among the elements."""
     found = (test_elements == element).any()
@@ -564,8 +620,9 @@ def argwhere(self):
     return self.nonzero().t().contiguous().t()
 
 
-@operator("where(Tensor condition) -> Tensor[]", variants="function",
-          tags="nondifferentiable")
+@operator(
+    "where(Tensor condition) -> Tensor[]", variants="function", tags="nondifferentiable"
+)
 def where(condition):
     """The positions of the true elements, one vector for each dim."""
     at = condition if condition.ndim else condition.reshape(1)

@@ -43,8 +43,7 @@ def _apply(function: str, kernel: str, halves: bool, ints: bool, *values: Any) -
     if (
         common.category == dtypes.COMPLEX
         or not (ints or common.category == dtypes.FLOAT)
-        or not halves
-        and common in _HALVES
+        or (not halves and common in _HALVES)
     ):
         raise NotImplementedError(
             f"\"{kernel}\" not implemented for '{scalar_type_name(common)}'"

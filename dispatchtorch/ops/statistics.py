@@ -11,7 +11,6 @@ from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import return_type
 from dispatchtorch.ops._common import (
-    as_ints,
     conj,
     numel_of,
     reduction_dims,
@@ -54,9 +53,11 @@ def _moments(
 ) -> tuple[Any, Any]:
     """The variance and the mean, half types in float32."""
     if self.dtype.category <= dtypes.INT:
-        raise RuntimeError("std and var only support floating point and complex dtypes"
-                           if "_mean" not in name else
-                           f"{name} only support floating point and complex dtypes")
+        raise RuntimeError(
+            "std and var only support floating point and complex dtypes"
+            if "_mean" not in name
+            else f"{name} only support floating point and complex dtypes"
+        )
     x = single(self)
     dims = reduction_dims(dim, x.ndim)
     count = _count(x._shape, dim)
@@ -79,11 +80,17 @@ def _in(t: Any, self: Any) -> Any:
     return t if t.dtype is self.dtype or self.is_complex() else t.to(self.dtype)
 
 
-def _var_backward(grad: Any, self: Any, dim: Any, correction: Any, keepdim: bool) -> Any:
+def _var_backward(
+    grad: Any, self: Any, dim: Any, correction: Any, keepdim: bool
+) -> Any:
     free = _count(self._shape, dim) - (1 if correction is None else correction)
     dims = reduction_dims(dim, self.ndim)
     grad = unsqueeze_dims(grad, dim, keepdim, self.ndim)
-    return (2 / free if free > 0 else math.inf) * grad * (self - self.mean(dims, keepdim=True))
+    return (
+        (2 / free if free > 0 else math.inf)
+        * grad
+        * (self - self.mean(dims, keepdim=True))
+    )
 
 
 def _std_backward(
@@ -131,8 +138,11 @@ def _moment(name: str, with_mean: bool) -> None:
         f"{name}.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) "
         f"-> {both}", tags=out, variants=variants,
     )(along)  # fmt: skip
-    operator(f"{name}(Tensor self, bool unbiased=True) -> {both}", tags=out,
-             variants=variants)(whole)
+    operator(
+        f"{name}(Tensor self, bool unbiased=True) -> {both}",
+        tags=out,
+        variants=variants,
+    )(whole)
     if with_mean:
         derive(op, self=_both_backward(root))
     elif root:
@@ -194,7 +204,7 @@ def _norm_input(self: Any, dtype: Any) -> Any:
     tags="out",
     variants="function",
 )
-def linalg_vector_norm(self, ord, dim, keepdim, *, dtype):  # noqa: A002
+def linalg_vector_norm(self, ord, dim, keepdim, *, dtype):
     """The vector norm of order ``ord`` over dims (all of them for None)."""
     x = _norm_input(self, dtype)
     kind = x.dtype.to_real() if x.is_complex() else x.dtype
@@ -230,7 +240,12 @@ def _order_name(order: float) -> str:
 
 
 def _norm_backward(
-    grad: Any, self: Any, result: Any, ord: Any, dim: Any, keepdim: bool  # noqa: A002
+    grad: Any,
+    self: Any,
+    result: Any,
+    ord: Any,
+    dim: Any,
+    keepdim: bool,
 ) -> Any:
     order = float(ord)
     dims = reduction_dims(dim, self.ndim)
@@ -273,9 +288,7 @@ def norm(self, p, dim=None, keepdim=False, *, dtype=None):
     if p is None or p == "fro":
         p = 2.0
     elif isinstance(p, str):
-        raise RuntimeError(
-            f"only valid string values are 'fro' and 'nuc', found: {p}"
-        )
+        raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found: {p}")
     return torch.linalg_vector_norm(self, p, dim, keepdim, dtype=dtype)
 
 
@@ -285,19 +298,21 @@ def dist(self, other, p=2):
     return torch.linalg_vector_norm(self - other, p)
 
 
-@operator("renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor",
-          tags="out", inplace=True)
+@operator(
+    "renorm(Tensor self, Scalar p, int dim, Scalar maxnorm) -> Tensor",
+    tags="out",
+    inplace=True,
+)
 def renorm(self, p, dim, maxnorm):
     """Slices of a dim scaled down to a norm of at most ``maxnorm``."""
     if self.ndim < 2:
-        raise RuntimeError("renorm: input needs at least 2 dimensions, got "
-                           f"{self.ndim} dimensions")
+        raise RuntimeError(
+            f"renorm: input needs at least 2 dimensions, got {self.ndim} dimensions"
+        )
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     if maxnorm < 0:
-        raise RuntimeError(
-            f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}"
-        )
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm:g}")
     dim = wrap_dim(dim, self.ndim)
     rest = [d for d in range(self.ndim) if d != dim]
     norms = torch.linalg_vector_norm(single(self), p, rest, True)
@@ -305,7 +320,9 @@ def renorm(self, p, dim, maxnorm):
     return (self * scale).to(self.dtype)
 
 
-@operator("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", tags="out")
+@operator(
+    "logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor", tags="out"
+)
 def logsumexp(self, dim, keepdim=False):
     """The logarithm of the sum of exponentials over dims, without overflow."""
     x = single(float_of(self))
@@ -405,8 +422,10 @@ def nanmean(self, dim=None, keepdim=False, *, dtype=None):
 def aminmax(self, *, dim, keepdim):
     """The least and the greatest element, of all or along a dim."""
     if self.numel() == 0 and dim is None:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as "
-                           "the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as "
+            "the operation has no identity."
+        )
     dims = () if dim is None else (wrap_dim(dim, self.ndim),)
     return return_type(aminmax)((self.amin(dims, keepdim), self.amax(dims, keepdim)))
 

@@ -12,7 +12,6 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import View
-from dispatchtorch.ops._geometry import Geometry, as_strided_backward, sum_to
 from dispatchtorch.ops._common import (
     as_ints,
     contiguous_strides,
@@ -22,6 +21,7 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
+from dispatchtorch.ops._geometry import Geometry, as_strided_backward, sum_to
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]
 
@@ -57,9 +57,7 @@ def _checked(view: Any, backend: Any) -> Any:
         size, stride = as_ints(size), as_ints(stride)
         start = backend.offset(self._data) if storage_offset is None else storage_offset
         if 0 not in size:
-            last = start + sum(
-                (n - 1) * s for n, s in zip(size, stride, strict=False)
-            )
+            last = start + sum((n - 1) * s for n, s in zip(size, stride, strict=False))
             room = numel_of(backend.shape(root(self._data)))
             if last >= room or start < 0:
                 item = self.dtype.itemsize
@@ -108,7 +106,7 @@ def view_strides(
     wanted = 1
     for i in range(len(shape) - 1, -1, -1):
         sizes *= shape[i]
-        ends = i == 0 or shape[i - 1] != 1 and strides[i - 1] != sizes * chunk
+        ends = i == 0 or (shape[i - 1] != 1 and strides[i - 1] != sizes * chunk)
         if ends:
             while at >= 0 and (wanted < sizes or new[at] == 1):
                 result[at] = wanted * chunk
@@ -142,7 +140,9 @@ view = _view("view(Tensor(a) self, int[] size) -> Tensor(a)", _view_geometry, "m
 derive(view, self=lambda grad, self_sizes: grad.reshape(self_sizes))
 
 
-@operator("view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", variants="method")
+@operator(
+    "view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", variants="method"
+)
 def view_dtype(self, dtype):
     """The same bytes as another dtype."""
     return torch._view_dtype(self, dtype)
@@ -231,8 +231,7 @@ def _t(shape, strides, offset) -> Layout:
     """The transposed matrix; tensors of fewer dims as they are."""
     if len(shape) > 2:
         raise RuntimeError(
-            "t() expects a tensor with <= 2 dimensions, but self is "
-            f"{len(shape)}D"
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(shape)}D"
         )
     return shape[::-1], strides[::-1], offset
 
@@ -325,8 +324,11 @@ derive(
 )
 
 
-@operator("select_backward(Tensor grad_output, int[] input_sizes, int dim, int index) "
-          "-> Tensor", variants="function")
+@operator(
+    "select_backward(Tensor grad_output, int[] input_sizes, int dim, int index) "
+    "-> Tensor",
+    variants="function",
+)
 def select_backward(grad_output, input_sizes, dim, index):
     """Zeros with the gradient in one slice."""
     made = grad_output.new_zeros(input_sizes)
@@ -334,8 +336,7 @@ def select_backward(grad_output, input_sizes, dim, index):
     return made
 
 
-derive(select_backward,
-       grad_output=lambda grad, dim, index: grad.select(dim, index))
+derive(select_backward, grad_output=lambda grad, dim, index: grad.select(dim, index))
 
 
 def _slice(shape, strides, offset, dim=0, start=None, end=None, step=1) -> Layout:
@@ -370,8 +371,11 @@ derive(
 )
 
 
-@operator("slice_backward(Tensor grad_output, int[] input_sizes, int dim, int? start, "
-          "int? end, int step) -> Tensor", variants="function")
+@operator(
+    "slice_backward(Tensor grad_output, int[] input_sizes, int dim, int? start, "
+    "int? end, int step) -> Tensor",
+    variants="function",
+)
 def slice_backward(grad_output, input_sizes, dim, start, end, step):
     """Zeros with the gradient in a slice."""
     made = grad_output.new_zeros(input_sizes)
@@ -448,9 +452,7 @@ def _diagonal(shape, strides, offset, at=0, dim1=0, dim2=1) -> Layout:
     ndim = len(shape)
     a, b = wrap_dim(dim1, ndim), wrap_dim(dim2, ndim)
     if a == b:
-        raise RuntimeError(
-            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
-        )
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     if at >= 0:
         size = max(min(shape[a], shape[b] - at), 0)
         step = at * strides[b]
@@ -471,8 +473,11 @@ diagonal = _view(
 )
 
 
-@operator("diagonal_backward(Tensor grad_output, int[] input_sizes, int offset, "
-          "int dim1, int dim2) -> Tensor", variants="function")
+@operator(
+    "diagonal_backward(Tensor grad_output, int[] input_sizes, int offset, "
+    "int dim1, int dim2) -> Tensor",
+    variants="function",
+)
 def diagonal_backward(grad_output, input_sizes, offset, dim1, dim2):
     """Zeros with the gradient on a diagonal."""
     made = grad_output.new_zeros(input_sizes)
@@ -560,22 +565,25 @@ def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
     return [next(rest) if d == -1 else d for d in order]
 
 
-@operator("movedim.intlist(Tensor(a) self, int[1] source, int[1] destination) -> "
-          "Tensor(a)")
+@operator(
+    "movedim.intlist(Tensor(a) self, int[1] source, int[1] destination) -> Tensor(a)"
+)
 def movedim(self, source, destination):
     """Moves dims to other places; the rest keep their order."""
     return self.permute(_movedim_order(self.ndim, source, destination))
 
 
-@operator("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> "
-          "Tensor(a)")
+@operator(
+    "flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"
+)
 def flatten(self, start_dim=0, end_dim=-1):
     """Several dims as one."""
     shape = self._shape
     start, end = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if start > end:
-        raise RuntimeError("flatten() has invalid args: start_dim cannot come after "
-                           "end_dim")
+        raise RuntimeError(
+            "flatten() has invalid args: start_dim cannot come after end_dim"
+        )
     if not shape:
         return self.reshape((1,))
     if start == end:
@@ -620,8 +628,10 @@ def reshape_as(self, other):
     return self.reshape(other._shape)
 
 
-@operator("as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, "
-          "int? storage_offset=None) -> Tensor")
+@operator(
+    "as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, "
+    "int? storage_offset=None) -> Tensor"
+)
 def as_strided_scatter(self, src, size, stride, storage_offset=None):
     """A copy in which a strided part is replaced."""
     made = self.clone()
@@ -662,8 +672,7 @@ def _mark(views: Any) -> Any:
     return views
 
 
-@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]",
-          tags="views")
+@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]", tags="views")
 def unbind(self, dim=0):
     """All slices of a dim, without the dim."""
     if self.ndim == 0:
@@ -682,8 +691,10 @@ def _unbind_backward(grads, dim):
 derive(unbind, self=_unbind_backward)
 
 
-@operator("split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]",
-          tags="views")
+@operator(
+    "split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]",
+    tags="views",
+)
 def split_with_sizes(self, split_sizes, dim=0):
     """Pieces of given lengths along a dim."""
     if self.ndim == 0:
@@ -726,16 +737,16 @@ derive(
 )
 
 
-@operator("split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]",
-          tags="views")
+@operator(
+    "split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]", tags="views"
+)
 def split(self, split_size, dim=0):
     """Pieces of one length along a dim; the last may be shorter."""
     if self.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     if split_size < 0:
         raise RuntimeError(
-            "split expects split_size be non-negative, but got "
-            f"split_size={split_size}"
+            f"split expects split_size be non-negative, but got split_size={split_size}"
         )
     dim = wrap_dim(dim, self.ndim)
     return _mark(_pieces(self, _even(self._shape[dim], split_size), dim))
@@ -755,27 +766,31 @@ def _even(size: int, each: int) -> list[int]:
 derive(
     split,
     self=lambda grads, self_sizes, split_size, dim: _split_backward(
-        grads, self_sizes, dim,
+        grads,
+        self_sizes,
+        dim,
         _even(self_sizes[wrap_dim(dim, len(self_sizes))], split_size),
     ),
 )
 
 
-@operator("split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]",
-          tags="views")
+@operator(
+    "split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]", tags="views"
+)
 def split_sizes(self, split_size, dim=0):
     """Pieces of given lengths along a dim."""
     return torch.split_with_sizes(self, split_size, dim)
 
 
-@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]",
-          tags="views")
+@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]", tags="views")
 def chunk(self, chunks, dim=0):
     """At most ``chunks`` pieces of equal length along a dim."""
     if self.ndim == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+        raise RuntimeError(
+            f"chunk expects `chunks` to be greater than 0, got: {chunks}"
+        )
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim]
     each = -(-size // chunks)

@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 
 
-def dispatchtorch(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def dispatchtorch(
+    *arguments: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dispatchtorch", *arguments],
-        capture_output=True, text=True, timeout=300, cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
     )
 
 
-def test_demo_learns_the_digits_and_its_checkpoint_predicts_the_same(tmp_path: Path) -> None:
+def test_demo_learns_the_digits_and_its_checkpoint_predicts_the_same(
+    tmp_path: Path,
+) -> None:
     done = dispatchtorch("demo", "--epochs", "6", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     accuracy = float(done.stdout.split("Test accuracy ")[1].split("%")[0])
@@ -65,7 +72,9 @@ def test_coverage_of_the_loopback_device_misses_nothing() -> None:
 
 def test_run_gives_the_script_its_arguments(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text("import sys, torch\nprint(torch.__name__, sys.argv[1:], __name__)\n")
+    script.write_text(
+        "import sys, torch\nprint(torch.__name__, sys.argv[1:], __name__)\n"
+    )
     done = dispatchtorch("run", str(script), "--flag", "3")
     assert done.stdout.split() == ["dispatchtorch", "['--flag',", "'3']", "__main__"]
 

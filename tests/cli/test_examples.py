@@ -16,7 +16,12 @@ NUMBER = re.compile(r"-?\d+\.\d+")
 
 def run(command: list[str], cwd: Path) -> str:
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=300, env=dict(os.environ)
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=dict(os.environ),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -47,7 +47,9 @@ def _dtype(module: Any, name: str | None, values: np.ndarray) -> Any:
     return getattr(module, name if name is not None else values.dtype.name)
 
 
-def spec(values: Any, dtype: str | None = None, grad: bool = False, layout: Any = None) -> Spec:
+def spec(
+    values: Any, dtype: str | None = None, grad: bool = False, layout: Any = None
+) -> Spec:
     return Spec(values, dtype, grad, layout)
 
 
@@ -74,7 +76,9 @@ def compare(
     found = _outcome(fn, dt, arguments, device, grad, gradgrad)
     if isinstance(wanted, Exception) or isinstance(found, Exception):
         if not isinstance(wanted, Exception):
-            raise AssertionError(f"PyTorch raises nothing, we raise {found!r}") from found
+            raise AssertionError(
+                f"PyTorch raises nothing, we raise {found!r}"
+            ) from found
         assert isinstance(found, Exception), f"we raise nothing, PyTorch {wanted!r}"
         same = isinstance(found, type(wanted)) or isinstance(wanted, type(found))
         assert same, f"{found!r}, PyTorch raises {wanted!r}"
@@ -96,11 +100,19 @@ def _first_line(error: Exception) -> str:
 
 
 def _outcome(
-    fn: Callable[..., Any], module: Any, arguments: Any, device: str, grad: bool,
+    fn: Callable[..., Any],
+    module: Any,
+    arguments: Any,
+    device: str,
+    grad: bool,
     gradgrad: bool,
 ) -> Any:
     made = [a.make(module, device) if isinstance(a, Spec) else a for a in arguments]
-    leaves = [t for a, t in zip(arguments, made, strict=True) if isinstance(a, Spec) and a.grad]
+    leaves = [
+        t
+        for a, t in zip(arguments, made, strict=True)
+        if isinstance(a, Spec) and a.grad
+    ]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -153,11 +165,18 @@ def _flat(value: Any) -> list[Any]:
 
 
 def _same(
-    found: Any, wanted: Any, rtol: float | None, atol: float | None, strides: bool,
-    grad_fn: bool, where: str,
+    found: Any,
+    wanted: Any,
+    rtol: float | None,
+    atol: float | None,
+    strides: bool,
+    grad_fn: bool,
+    where: str,
 ) -> None:
     ours, theirs = _flat(found), _flat(wanted)
-    assert len(ours) == len(theirs), f"{where}: {len(ours)} values, PyTorch {len(theirs)}"
+    assert len(ours) == len(theirs), (
+        f"{where}: {len(ours)} values, PyTorch {len(theirs)}"
+    )
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         label = f"{where}[{i}]"
         if not hasattr(b, "dtype") or not hasattr(b, "stride"):
@@ -166,11 +185,17 @@ def _same(
             continue
         assert hasattr(a, "stride"), f"{label}: {a!r}, PyTorch gives a tensor"
         assert repr(a.dtype) == repr(b.dtype), f"{label}: {a.dtype}, PyTorch {b.dtype}"
-        assert tuple(a.shape) == tuple(b.shape), f"{label}: {a.shape}, PyTorch {b.shape}"
-        assert a.requires_grad == b.requires_grad, f"{label}: requires_grad {a.requires_grad}"
+        assert tuple(a.shape) == tuple(b.shape), (
+            f"{label}: {a.shape}, PyTorch {b.shape}"
+        )
+        assert a.requires_grad == b.requires_grad, (
+            f"{label}: requires_grad {a.requires_grad}"
+        )
         if strides and a.numel() and a._is_view() == b._is_view():
             mine = _effective(a)
-            assert mine == _effective(b), f"{label}: strides {a.stride()}, PyTorch {b.stride()}"
+            assert mine == _effective(b), (
+                f"{label}: strides {a.stride()}, PyTorch {b.stride()}"
+            )
         if grad_fn:
             names = [type(x.grad_fn).__name__ for x in (a, b)]
             assert names[0] == names[1], f"{label}: {names[0]}, PyTorch {names[1]}"
@@ -195,8 +220,12 @@ def _close(a: Any, b: Any, rtol: float | None, atol: float | None, label: str) -
         return
     default = _TOLERANCES[name]
     np.testing.assert_allclose(
-        x, y, rtol=default[0] if rtol is None else rtol,
-        atol=default[1] if atol is None else atol, equal_nan=True, err_msg=label,
+        x,
+        y,
+        rtol=default[0] if rtol is None else rtol,
+        atol=default[1] if atol is None else atol,
+        equal_nan=True,
+        err_msg=label,
     )
 
 

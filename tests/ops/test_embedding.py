@@ -164,7 +164,12 @@ def test_sample_weights(device: str) -> None:
 def test_bag_dtypes(dtype: str, device: str) -> None:
     for mode in MODES:
         compare(
-            _bag(mode=mode), c(BAG), g(TABLE, dtype), c([0, 3]), device=device, rtol=2e-2
+            _bag(mode=mode),
+            c(BAG),
+            g(TABLE, dtype),
+            c([0, 3]),
+            device=device,
+            rtol=2e-2,
         )
 
 

@@ -157,9 +157,7 @@ def test_rms_norm(dtype: str, device: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 @pytest.mark.parametrize("shape", [(2, 4, 3), (2, 4, 3, 2), (2, 4, 2, 3, 2), (0, 3, 2)])
 def test_local_response_norm(size: int, shape: Any, device: str) -> None:
-    compare(
-        _response, g(_RNG.normal(size=shape)), size, device=device, strides=False
-    )
+    compare(_response, g(_RNG.normal(size=shape)), size, device=device, strides=False)
 
 
 @pytest.mark.parametrize("p", [2.0, 1, 3, float("inf")])

@@ -59,7 +59,9 @@ def test_a_second_backward_needs_the_graph_kept(device: str) -> None:
     y = (x * x).sum()
     y.backward(retain_graph=True)
     y.backward()
-    with pytest.raises(RuntimeError, match="Trying to backward through the graph a second time"):
+    with pytest.raises(
+        RuntimeError, match="Trying to backward through the graph a second time"
+    ):
         y.backward()
     assert x.grad.tolist() == [4.0, 8.0, 12.0]
 
@@ -69,7 +71,9 @@ def test_grad_of_unused_inputs(device: str) -> None:
     y = (x * 2).sum()
     with pytest.raises(RuntimeError, match="appears to not have been used"):
         torch.autograd.grad(y, [x, z], retain_graph=True)
-    assert torch.autograd.grad(y, [x, z], retain_graph=True, allow_unused=True)[1] is None
+    assert (
+        torch.autograd.grad(y, [x, z], retain_graph=True, allow_unused=True)[1] is None
+    )
     zeros = torch.autograd.grad(y, [x, z], materialize_grads=True)[1]
     assert zeros.tolist() == [0.0] * 3
 
@@ -91,7 +95,9 @@ def test_grad_of_a_non_leaf(device: str) -> None:
 def test_batched_grads(device: str) -> None:
     x = leaf(device)
     y = x * x
-    (rows,) = torch.autograd.grad(y, x, torch.eye(3, device=device), is_grads_batched=True)
+    (rows,) = torch.autograd.grad(
+        y, x, torch.eye(3, device=device), is_grads_batched=True
+    )
     assert rows.tolist() == [[2, 0, 0], [0, 4, 0], [0, 0, 6]]
 
 
@@ -127,7 +133,10 @@ def test_a_saved_tensor_that_was_written_is_found_out(device: str) -> None:
     y = x.exp()
     z = (y * y).sum()
     y.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation.*is at version 1; expected version 0"):
+    with pytest.raises(
+        RuntimeError,
+        match="modified by an inplace operation.*is at version 1; expected version 0",
+    ):
         z.backward()
 
 
@@ -142,7 +151,10 @@ def test_a_sum_keeps_no_tensor_and_survives_writes(device: str) -> None:
 
 def test_leaves_refuse_in_place_writes(device: str) -> None:
     x = leaf(device)
-    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad is being used in an in-place operation"):
+    with pytest.raises(
+        RuntimeError,
+        match="a leaf Variable that requires grad is being used in an in-place operation",
+    ):
         x.add_(1)
     with pytest.raises(RuntimeError, match="a view of a leaf Variable"):
         x[0:2].add_(1)
@@ -151,7 +163,9 @@ def test_leaves_refuse_in_place_writes(device: str) -> None:
     assert x._version == 1
 
 
-def test_versions_are_shared_by_views_and_detached_tensors_not_by_data(device: str) -> None:
+def test_versions_are_shared_by_views_and_detached_tensors_not_by_data(
+    device: str,
+) -> None:
     x = torch.zeros(3, device=device)
     x[0:1].fill_(1)
     x.detach().add_(1)
@@ -221,9 +235,13 @@ def test_inference_tensors(device: str) -> None:
     with torch.inference_mode():
         t = torch.ones(2, device=device) * 2
     assert t.is_inference()
-    with pytest.raises(RuntimeError, match="Inference tensors do not track version counter"):
+    with pytest.raises(
+        RuntimeError, match="Inference tensors do not track version counter"
+    ):
         t._version
-    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+    with pytest.raises(
+        RuntimeError, match="Inplace update to inference tensor outside InferenceMode"
+    ):
         t.add_(1)
 
 
@@ -276,7 +294,10 @@ def test_a_custom_function_with_too_few_gradients(device: str) -> None:
             return grad
 
     x = leaf(device)
-    with pytest.raises(RuntimeError, match=r"returned an incorrect number of gradients \(expected 2, got 1\)"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"returned an incorrect number of gradients \(expected 2, got 1\)",
+    ):
         Bad.apply(x, x).sum().backward()
 
 
@@ -316,22 +337,30 @@ def test_saved_tensor_hooks_pack_and_unpack(device: str) -> None:
     assert len(packed) >= 2
     import math
 
-    assert x.grad.tolist() == pytest.approx([math.exp(v) * (1 + v) for v in (1, 2, 3)], rel=1e-5)
+    assert x.grad.tolist() == pytest.approx(
+        [math.exp(v) * (1 + v) for v in (1, 2, 3)], rel=1e-5
+    )
 
 
 def test_anomaly_detection_names_the_forward_line(device: str) -> None:
     x = torch.zeros(1, device=device, requires_grad=True)
     with pytest.warns(UserWarning) as seen, torch.autograd.detect_anomaly():
         y = (x.sqrt() * 0).sum()  # the marked line
-        with pytest.raises(RuntimeError, match="'SqrtBackward0' returned nan values in its 0th output"):
+        with pytest.raises(
+            RuntimeError, match="'SqrtBackward0' returned nan values in its 0th output"
+        ):
             y.backward()
     assert any("the marked line" in str(w.message) for w in seen)
 
 
 def test_implicit_gradients_need_scalars(device: str) -> None:
-    with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar outputs"):
+    with pytest.raises(
+        RuntimeError, match="grad can be implicitly created only for scalar outputs"
+    ):
         (leaf(device) * 2).backward()
-    with pytest.raises(RuntimeError, match="does not require grad and does not have a grad_fn"):
+    with pytest.raises(
+        RuntimeError, match="does not require grad and does not have a grad_fn"
+    ):
         torch.ones(1, device=device).backward()
 
 
@@ -340,8 +369,10 @@ def test_the_graph_has_pytorchs_nodes() -> None:
     import torch as oracle
 
     def walk(node: Any) -> Any:
-        return (node.name().removeprefix("torch::autograd::"),
-                [walk(n) for n, _ in node.next_functions if n is not None])
+        return (
+            node.name().removeprefix("torch::autograd::"),
+            [walk(n) for n, _ in node.next_functions if n is not None],
+        )
 
     def build(module: Any) -> Any:
         x = module.ones(2, 3, requires_grad=True)

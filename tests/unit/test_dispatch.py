@@ -28,7 +28,9 @@ def policy() -> Iterator[Any]:
 
 
 def test_a_schema_says_everything_about_the_arguments() -> None:
-    schema = parse("f.o(Tensor(a!) self, int[2]? dim=None, *, str mode='a, b') -> (Tensor x, Tensor y)")
+    schema = parse(
+        "f.o(Tensor(a!) self, int[2]? dim=None, *, str mode='a, b') -> (Tensor x, Tensor y)"
+    )
     assert (schema.name, schema.overload) == ("f", "o")
     self_, dim, mode = schema.arguments
     assert self_.writes and not self_.optional
@@ -175,11 +177,15 @@ def make_partial(missing: str) -> Backend:
     return backend
 
 
-def test_a_missing_primitive_falls_back_with_a_warning_and_is_counted(policy: Any) -> None:
+def test_a_missing_primitive_falls_back_with_a_warning_and_is_counted(
+    policy: Any,
+) -> None:
     handle = register_backend(make_partial("sin"))
     try:
         x = torch.ones(4, device="partial", requires_grad=True)
-        with pytest.warns(UserWarning, match="'sin' has no kernel for device 'partial'") as seen:
+        with pytest.warns(
+            UserWarning, match="'sin' has no kernel for device 'partial'"
+        ) as seen:
             y = x.sin()
         assert seen[0].filename == __file__
         assert y.device.type == "partial"

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from dispatchtorch_loopback.array import LoopbackArray
 from dispatchtorch_numpy import indexing, linalg, nn, pointwise, reduction, special
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
 from dispatchtorch.dispatch.operator import all_operators
+from dispatchtorch_loopback.array import LoopbackArray
 
 __all__ = ["backend_class"]
 
@@ -91,7 +91,10 @@ def _behind(function: Callable[..., Any]) -> Callable[..., Any]:
     def kernel(*args: Any) -> Any:
         indices = [a.index for a in args if type(a) is LoopbackArray]
         indices += [
-            a.index for each in args if type(each) is list for a in each
+            a.index
+            for each in args
+            if type(each) is list
+            for a in each
             if type(a) is LoopbackArray
         ]
         index = indices[0] if indices else 0

@@ -9,7 +9,15 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
-from dispatchtorch_numpy import fused, indexing, linalg, nn, pointwise, reduction, special
+from dispatchtorch_numpy import (
+    fused,
+    indexing,
+    linalg,
+    nn,
+    pointwise,
+    reduction,
+    special,
+)
 
 __all__ = ["NumpyBackend", "XpBackend"]
 
@@ -79,7 +87,11 @@ class NumpyBackend(XpBackend):
         return np.empty(shape, dtype.host)
 
     def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> Any:
-        if dtype.is_floating_point and dtype.itemsize >= 4 and type(value) in (int, float):
+        if (
+            dtype.is_floating_point
+            and dtype.itemsize >= 4
+            and type(value) in (int, float)
+        ):
             try:
                 return np.array(value, dtype.host)
             except OverflowError:

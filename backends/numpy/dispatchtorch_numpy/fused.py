@@ -50,7 +50,9 @@ def _elementwise(function: Function) -> Function:
         if kind.kind not in "fV" or kind.itemsize == 1:
             return NotImplemented
         wide = [
-            (_single(r) if r.ndim else _single(r).reshape(1)) if hasattr(r, "ndim") else r
+            (_single(r) if r.ndim else _single(r).reshape(1))
+            if hasattr(r, "ndim")
+            else r
             for r in (x, *rest)
         ]
         made = function(*wide).astype(kind, copy=False)
@@ -78,7 +80,7 @@ def _activations(xp: Any) -> dict[str, Function]:
 
     def normal(x: Any) -> Any:
         """The normal distribution function."""
-        made = erf(x * _SQRT_HALF)
+        made = erf(x * _SQRT_HALF)  # type: ignore[misc]
         made += 1
         made *= 0.5
         return made
@@ -223,7 +225,7 @@ def _activations(xp: Any) -> dict[str, Function]:
         "_leaky_relu_backward": leaky_relu_backward,
         "hardswish": hardswish,
     }
-    kernels = {name: _elementwise(function) for name, function in made.items()}
+    kernels = {name: _elementwise(function) for name, function in made.items()}  # type: ignore[arg-type]
     kernels["threshold_backward"] = threshold_backward
     return kernels
 
@@ -457,7 +459,9 @@ def _norms(xp: Any) -> dict[str, Function]:
         normal *= rstd
         by_weight = by_bias = by_input = None
         if mask[1]:
-            by_weight = total(grad * normal, 0).reshape(weight.shape).astype(weight.dtype)
+            by_weight = (
+                total(grad * normal, 0).reshape(weight.shape).astype(weight.dtype)
+            )
         if mask[2]:
             by_bias = total(grad, 0).reshape(bias.shape).astype(bias.dtype)
         if mask[0]:
@@ -543,7 +547,7 @@ def _norms(xp: Any) -> dict[str, Function]:
             else:
                 by_input = grad * scale
             by_input = by_input.reshape(shape).astype(kind, copy=False)
-        return by_input, by_weight, by_bias.astype(of) if mask[2] else None
+        return by_input, by_weight, by_bias.astype(of) if mask[2] else None  # type: ignore[union-attr]
 
     def group_norm(
         x: Any, weight: Any, bias: Any, n: int, c: int, hw: int, group: int, eps: float

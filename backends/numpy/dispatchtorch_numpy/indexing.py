@@ -62,7 +62,12 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("expand")
     def expand(x: Any, size: Any, implicit: bool) -> Any:
-        if x.ndim or x.dtype.kind == "V" or type(size) is not tuple or min(size, default=0) < 2:
+        if (
+            x.ndim
+            or x.dtype.kind == "V"
+            or type(size) is not tuple
+            or min(size, default=0) < 2
+        ):
             return NotImplemented
         return xp.ndarray(size, x.dtype, x, 0, (0,) * len(size))
 
@@ -96,18 +101,28 @@ def kernels_for(xp: Any) -> Kernels:
             return NotImplemented
         if dim == 0:
             return x[start:end:step]
-        return x[(slice(None),) * dim + (slice(start, end, step),)] \
-            if dim > 0 else NotImplemented
+        return (
+            x[(slice(None),) * dim + (slice(start, end, step),)]
+            if dim > 0
+            else NotImplemented
+        )
 
     # Indexing.
 
     @kernel("gather")
     def gather(x: Any, dim: int, index: Any) -> Any:
         _check_range(xp, index, x.shape[dim] if x.ndim else 1, dim)
-        if x.ndim and index.shape[:dim] + index.shape[dim + 1:] != \
-                x.shape[:dim] + x.shape[dim + 1:]:
-            x = x[tuple(slice(None) if d == dim else slice(0, n)
-                        for d, n in enumerate(index.shape))]
+        if (
+            x.ndim
+            and index.shape[:dim] + index.shape[dim + 1 :]
+            != x.shape[:dim] + x.shape[dim + 1 :]
+        ):
+            x = x[
+                tuple(
+                    slice(None) if d == dim else slice(0, n)
+                    for d, n in enumerate(index.shape)
+                )
+            ]
         return xp.take_along_axis(x, index, dim)
 
     def places(index: Any, dim: int) -> Any:

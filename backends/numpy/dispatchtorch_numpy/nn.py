@@ -31,17 +31,25 @@ def kernels_for(xp: Any) -> Kernels:
         n, c, *spatial = x.shape
         if any(padding):
             wide = xp.zeros(
-                (n, c, *[s + 2 * p for s, p in zip(spatial, padding, strict=True)]), x.dtype
+                (n, c, *[s + 2 * p for s, p in zip(spatial, padding, strict=True)]),
+                x.dtype,
             )
-            wide[(slice(None), slice(None), *[
-                slice(p, p + s) for s, p in zip(spatial, padding, strict=True)
-            ])] = x
+            wide[
+                (
+                    slice(None),
+                    slice(None),
+                    *[slice(p, p + s) for s, p in zip(spatial, padding, strict=True)],
+                )
+            ] = x
             x = wide
         steps = x.strides
         inner = [s * d for s, d in zip(steps[2:], dilation, strict=True)]
         outer = [s * t for s, t in zip(steps[2:], stride, strict=True)]
         view = strided(
-            x, (c, *size, n, *out), (steps[1], *inner, steps[0], *outer), writeable=False
+            x,
+            (c, *size, n, *out),
+            (steps[1], *inner, steps[0], *outer),
+            writeable=False,
         )
         rows = c
         for k in size:
@@ -51,10 +59,14 @@ def kernels_for(xp: Any) -> Kernels:
     def half(x: Any) -> bool:
         return x.dtype.itemsize == 2
 
-    def sizes_out(x: Any, size: Any, stride: Any, padding: Any, dilation: Any) -> list[int]:
+    def sizes_out(
+        x: Any, size: Any, stride: Any, padding: Any, dilation: Any
+    ) -> list[int]:
         return [
             (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(x.shape[2:], size, stride, padding, dilation, strict=True)
+            for n, k, s, p, d in zip(
+                x.shape[2:], size, stride, padding, dilation, strict=True
+            )
         ]
 
     @kernel("_conv")
@@ -62,8 +74,14 @@ def kernels_for(xp: Any) -> Kernels:
         x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int
     ) -> Any:
         if half(x):
-            wide = conv(x.astype("float32"), weight.astype("float32"), stride, padding,
-                        dilation, groups)
+            wide = conv(
+                x.astype("float32"),
+                weight.astype("float32"),
+                stride,
+                padding,
+                dilation,
+                groups,
+            )
             return wide.astype(x.dtype)
         size = weight.shape[2:]
         out = sizes_out(x, size, stride, padding, dilation)
@@ -83,34 +101,62 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("_conv_weight")
     def conv_weight(
-        grad: Any, x: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+        grad: Any,
+        x: Any,
+        size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        groups: int,
     ) -> Any:
         if half(x):
-            wide = conv_weight(grad.astype("float32"), x.astype("float32"), size, stride,
-                               padding, dilation, groups)
+            wide = conv_weight(
+                grad.astype("float32"),
+                x.astype("float32"),
+                size,
+                stride,
+                padding,
+                dilation,
+                groups,
+            )
             return wide.astype(x.dtype)
         o, c = grad.shape[1], x.shape[1]
         if grad.size == 0 or x.size == 0:
             return xp.zeros((o, c // groups, *size), x.dtype)
         flat = columns(x, size, stride, padding, dilation, grad.shape[2:])
         g = xp.swapaxes(grad, 0, 1).reshape(groups, o // groups, -1)
-        made = xp.matmul(g, xp.swapaxes(flat.reshape(groups, flat.shape[0] // groups, -1), 1, 2))
+        made = xp.matmul(
+            g, xp.swapaxes(flat.reshape(groups, flat.shape[0] // groups, -1), 1, 2)
+        )
         return made.reshape(o, c // groups, *size)
 
     @kernel("_conv_input")
     def conv_input(
-        grad: Any, weight: Any, sizes: Any, stride: Any, padding: Any, dilation: Any,
+        grad: Any,
+        weight: Any,
+        sizes: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
         groups: int,
     ) -> Any:
         if half(grad):
-            wide = conv_input(grad.astype("float32"), weight.astype("float32"), sizes,
-                              stride, padding, dilation, groups)
+            wide = conv_input(
+                grad.astype("float32"),
+                weight.astype("float32"),
+                sizes,
+                stride,
+                padding,
+                dilation,
+                groups,
+            )
             return wide.astype(grad.dtype)
         size = weight.shape[2:]
         n, o, *out = grad.shape
         c = weight.shape[1] * groups
         wide = xp.zeros(
-            (c, n, *[s + 2 * p for s, p in zip(sizes, padding, strict=True)]), grad.dtype
+            (c, n, *[s + 2 * p for s, p in zip(sizes, padding, strict=True)]),
+            grad.dtype,
         )
         if grad.size and weight.size:
             g = xp.swapaxes(grad, 0, 1).reshape(groups, o // groups, -1)
@@ -121,7 +167,9 @@ def kernels_for(xp: Any) -> Kernels:
                     slice(i * d, i * d + (m - 1) * s + 1, s)
                     for i, d, m, s in zip(place, dilation, out, stride, strict=True)
                 )
-                wide[(slice(None), slice(None), *window)] += parts[(slice(None), *place)]
+                wide[(slice(None), slice(None), *window)] += parts[
+                    (slice(None), *place)
+                ]
         inside = tuple(slice(p, p + s) for s, p in zip(sizes, padding, strict=True))
         made = wide[(slice(None), slice(None), *inside)]
         return xp.ascontiguousarray(xp.swapaxes(made, 0, 1))
@@ -134,8 +182,15 @@ def kernels_for(xp: Any) -> Kernels:
         )
         return x[(slice(None), slice(None), *window)]
 
-    def reaching(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any,
-                 value: Any) -> Any:
+    def reaching(
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        out: Any,
+        value: Any,
+    ) -> Any:
         sizes = [
             max(n + 2 * p, (m - 1) * s + d * (k - 1) + 1)
             for n, p, m, s, d, k in zip(
@@ -175,22 +230,30 @@ def kernels_for(xp: Any) -> Kernels:
                 xp.copyto(at, step, where=better)
         flat = xp.zeros((1,) * len(out), "int64")
         for i, (m, s, p, n) in enumerate(zip(out, stride, padding, sizes, strict=True)):
-            line = (xp.arange(m) * s - p).reshape(
-                (-1,) + (1,) * (len(out) - 1 - i)
-            )
+            line = (xp.arange(m) * s - p).reshape((-1,) + (1,) * (len(out) - 1 - i))
             flat = flat * n + line
         return values, at + flat
 
     def avg_pool(
-        x: Any, kernel: Any, stride: Any, padding: Any, out: Any, include_pad: bool,
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        out: Any,
+        include_pad: bool,
         divisor: Any,
     ) -> Any:
         if divisor is None and any(padding):
             return NotImplemented
         one = (1,) * len(kernel)
-        if any((m - 1) * s + k > n for m, s, k, n in zip(
-                out, stride, kernel, x.shape[2:], strict=True)) or x.dtype.kind != "f" \
-                or half(x):
+        if (
+            any(
+                (m - 1) * s + k > n
+                for m, s, k, n in zip(out, stride, kernel, x.shape[2:], strict=True)
+            )
+            or x.dtype.kind != "f"
+            or half(x)
+        ):
             return NotImplemented
         wide = reaching(x, kernel, stride, padding, one, out, 0)
         made: Any = None

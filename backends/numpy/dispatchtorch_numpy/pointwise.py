@@ -41,7 +41,7 @@ def astype(xp: Any, x: Any, host: Any) -> Any:
     """A C-ordered cast; complex to real drops the imaginary part as PyTorch does."""
     if x.dtype.kind == "c" and host.kind != "c" and host.kind != "b":
         x = x.real
-    if x.dtype.kind == "f" and host.kind in "iu" or x.dtype.kind == "V":
+    if (x.dtype.kind == "f" and host.kind in "iu") or x.dtype.kind == "V":
         return _float_to_int(xp, x, host) if host.kind in "iu" else x.astype(host)
     return x.astype(host, order="K")
 
@@ -118,7 +118,11 @@ def kernels_for(xp: Any) -> Kernels:
         if x.dtype.kind == "b":
             return x.copy()
         made = xp.sign(x)
-        return xp.where(xp.isnan(x), x.dtype.type(0), made) if x.dtype.kind == "f" else made
+        return (
+            xp.where(xp.isnan(x), x.dtype.type(0), made)
+            if x.dtype.kind == "f"
+            else made
+        )
 
     @kernel("remainder")
     def remainder(x: Any, y: Any) -> Any:

@@ -37,7 +37,7 @@ def kernels_for(xp: Any) -> Kernels:
         if dtype is None:
             return add_reduce(x, dims, None, None, keepdim)
         host = dtype.host
-        if host.kind == "V" or host.itemsize == 2 and host.kind == "f":
+        if host.kind == "V" or (host.itemsize == 2 and host.kind == "f"):
             # Half types accumulate in float32.
             return add_reduce(x, dims, "float32", None, keepdim).astype(host)
         return add_reduce(x, dims, host, None, keepdim)

@@ -65,7 +65,7 @@ class CrossMapLRN2d(_ResponseNorm):
             )
         reach = (self.size - 1) // 2
         squares = input.pow(2)
-        padded = F.pad(squares, (0, 0, 0, 0, reach, reach))
+        padded = F.pad(squares, (0, 0, 0, 0, reach, reach))  # type: ignore[arg-type]
         near = padded.unfold(1, 2 * reach + 1, 1).sum(-1)
         channels = torch.arange(input.size(1), device=input.device)
         beyond = (channels > reach).to(input.dtype).reshape(-1, 1, 1)
@@ -122,7 +122,7 @@ class LayerNorm(_LayerScale):
 
     def forward(self, input: Tensor) -> Tensor:
         weight, bias = _weight_and_bias(self)
-        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return (
@@ -216,7 +216,7 @@ class RMSNorm(_LayerScale):
             init.ones_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return (

@@ -42,7 +42,7 @@ class _PadNd(Module):
         self.padding = _ntuple(2 * self._nd)(padding)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding, self._mode)
+        return F.pad(input, self.padding, self._mode)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return f"{self.padding}"
@@ -57,7 +57,7 @@ class _ConstantPadNd(_PadNd):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.pad(input, self.padding, "constant", self.value)
+        return F.pad(input, self.padding, "constant", self.value)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return f"padding={self.padding}, value={self.value}"
@@ -160,7 +160,7 @@ class _CircularPadNd(_PadNd):
                 f"expected {self._nd + 1}D or {self._nd + 2}D input (got "
                 f"{input.dim()}D input)"
             )
-        return F.pad(input, self.padding, "circular")
+        return F.pad(input, self.padding, "circular")  # type: ignore[arg-type]
 
 
 class CircularPad1d(_CircularPadNd):
