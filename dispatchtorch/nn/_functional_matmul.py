@@ -76,7 +76,7 @@ def grouped_mm(
     if offs.dtype is not operators.int32:
         raise RuntimeError("Offsets have to be int32")
     ends = offs.tolist()
-    parts = list(zip([0, *ends], ends))  # noqa: B905 - pairs of a start and an end
+    parts = list(zip([0, *ends], ends))
     if ranks == (2, 2):
         products = [mat_a[:, i:j].mm(mat_b[i:j]) for i, j in parts]
         return operators.stack(products)

@@ -11,9 +11,15 @@ from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
 
-from . import _functional_activation, _functional_attention, _functional_loss
-from . import _functional_image, _functional_matmul, _functional_norm
-from . import _functional_pooling
+from . import (
+    _functional_activation,
+    _functional_attention,
+    _functional_image,
+    _functional_loss,
+    _functional_matmul,
+    _functional_norm,
+    _functional_pooling,
+)
 from ._functional_activation import *  # noqa: F403
 from ._functional_attention import *  # noqa: F403
 from ._functional_image import *  # noqa: F403
@@ -26,13 +32,15 @@ from ._functional_pooling import *  # noqa: F403
 _RENAMED = {"logsigmoid": "log_sigmoid"}
 
 #: Functions that are operators under their own name.
-_OPERATORS = """
-adaptive_avg_pool1d avg_pool1d avg_pool2d avg_pool3d bilinear celu_ channel_shuffle
-conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
-cosine_similarity elu_ gelu hardshrink hardtanh_ leaky_relu_ linear native_channel_shuffle
-one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_
-scaled_dot_product_attention selu_ softplus softshrink threshold_
-""".split()
+_OPERATORS = tuple(
+    """
+    adaptive_avg_pool1d avg_pool1d avg_pool2d avg_pool3d bilinear celu_ channel_shuffle
+    conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
+    cosine_similarity elu_ gelu hardshrink hardtanh_ leaky_relu_ linear
+    native_channel_shuffle one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle
+    prelu relu_ rrelu_ scaled_dot_product_attention selu_ softplus softshrink threshold_
+    """.split()  # noqa: SIM905
+)
 
 _ROOMS = (
     _functional_activation,
@@ -45,7 +53,7 @@ _ROOMS = (
 )
 _WRITTEN = [name for room in _ROOMS for name in room.__all__]
 
-__all__ = sorted({*_WRITTEN, *_RENAMED, *_OPERATORS})  # noqa: PLE0605
+__all__ = sorted({*_WRITTEN, *_RENAMED, *_OPERATORS})
 
 for _name in _WRITTEN:
     globals()[_name].__module__ = __name__

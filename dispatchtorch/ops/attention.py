@@ -1,8 +1,8 @@
 """Scaled dot-product attention (Vaswani et al., 2017).
 
-What four-dimensional inputs without dropout need is one operator with a derivative of its
-own, so that devices may fuse it and only the logarithms of sums are kept for the backward
-pass. Everything else is a composition.
+What four-dimensional inputs without dropout need is one operator with a derivative of
+its own, so that devices may fuse it and only the logarithms of sums are kept for the
+backward pass. Everything else is a composition.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ def causal_mask(target: int, source: int, like: Any) -> Any:
     return rows >= torch.arange(source, device=like.device)
 
 
-def _scores(
-    query: Any, key: Any, mask: Any, is_causal: bool, scale: float
-) -> Any:
+def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:
     scores = (query * scale).matmul(key.transpose(-2, -1))
     if is_causal:
         seen = causal_mask(query._shape[-2], key._shape[-2], query)
@@ -58,10 +56,12 @@ def _scores(
     tags="tuple",
 )
 def _fused_attention(query, key, value, attn_mask, is_causal, scale):
-    """Attention of (N, H, L, E) inputs, and the logarithms of the sums it divided by."""
+    """Attention of (N, H, L, E) inputs, and logarithms of the sums it divided by."""
     scores = _scores(single(query), single(key), attn_mask, is_causal, scale)
     # Rows that may see nothing give zeros.
-    top = torch.clamp(torch.amax(scores, -1, True), min=-1e300 if _wide(scores) else -1e38)
+    top = torch.clamp(
+        torch.amax(scores, -1, True), min=-1e300 if _wide(scores) else -1e38
+    )
     powers = torch.exp(scores - top)
     total = torch.sum(powers, -1, True)
     made = powers.matmul(single(value)) / torch.where(total == 0, 1, total)
@@ -73,9 +73,9 @@ def _wide(t: Any) -> bool:
 
 
 @operator(
-    "_fused_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, "
-    "Tensor? attn_mask, Tensor output, Tensor logsumexp, bool is_causal, float scale, "
-    "bool[3] output_mask) -> (Tensor?, Tensor?, Tensor?)",
+    "_fused_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor "
+    "value, Tensor? attn_mask, Tensor output, Tensor logsumexp, bool is_causal, float "
+    "scale, bool[3] output_mask) -> (Tensor?, Tensor?, Tensor?)",
     lift=_PLAIN,
     variants="private",
 )
@@ -127,8 +127,8 @@ _fused_attention_backward.prepare = lambda *args: (*args[:-1], tuple(args[-1]))
 derive_joint(
     _fused_attention,
     "query key value",
-    lambda grad, query, key, value, attn_mask, is_causal, scale, output, logsumexp, needs:
-    torch._fused_attention_backward(
+    lambda grad, query, key, value, attn_mask, is_causal, scale, output, logsumexp,
+    needs: torch._fused_attention_backward(
         grad, query, key, value, attn_mask, output, logsumexp, is_causal, scale, needs
     ),
     name_="ScaledDotProductFlashAttentionForCpuBackward0",
@@ -146,9 +146,9 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
         )
     if not query.dtype is key.dtype is value.dtype:
         raise RuntimeError(
-            "Expected query, key, and value to have the same dtype, but got query.dtype: "
-            f"{_name(query)} key.dtype: {_name(key)} and value.dtype: {_name(value)} "
-            "instead."
+            "Expected query, key, and value to have the same dtype, but got "
+            f"query.dtype: {_name(query)} key.dtype: {_name(key)} and value.dtype: "
+            f"{_name(value)} instead."
         )
     if mask is not None and mask.dtype not in (
         dtypes.bool, dtypes.float32, query.dtype
@@ -161,7 +161,9 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
 
 
 def _name(t: Any) -> str:
-    return "long int" if t.dtype is dtypes.int64 else _CPP.get(t.dtype.name, t.dtype.name)
+    return (
+        "long int" if t.dtype is dtypes.int64 else _CPP.get(t.dtype.name, t.dtype.name)
+    )
 
 
 def _repeat_heads(query: Any, t: Any) -> Any:
@@ -176,15 +178,13 @@ def _repeat_heads(query: Any, t: Any) -> Any:
     return t.repeat_interleave(heads // own, -3)
 
 
-def _is_fusable(
-    query: Any, key: Any, value: Any, mask: Any, dropout_p: float
-) -> bool:
+def _is_fusable(query: Any, key: Any, value: Any, mask: Any, dropout_p: float) -> bool:
     if dropout_p or query.ndim != 4 or not query.is_floating_point():
         return False
     q, k = query._shape, key._shape
     if k != value._shape or q[:2] != k[:2] or q[3] != k[3] or 0 in q or 0 in k:
         return False
-    return mask is None or not mask.requires_grad and mask.ndim in (2, 4)
+    return mask is None or (not mask.requires_grad and mask.ndim in (2, 4))
 
 
 @operator(
@@ -198,8 +198,8 @@ def scaled_dot_product_attention(
 ):
     """``softmax(scale * query @ key.T + mask) @ value``, over the last two dims.
 
-    ``attn_mask`` is True where a key takes part, or is added. ``enable_gqa`` lets several
-    heads of the query share a head of key and value.
+    ``attn_mask`` is True where a key takes part, or is added. ``enable_gqa`` lets
+    several heads of the query share a head of key and value.
     """
     _check(query, key, value, attn_mask)
     if enable_gqa and query.ndim > 2:
@@ -224,7 +224,16 @@ def scaled_dot_product_attention(
     variants="function",
 )
 def _scaled_dot_product_attention_math(
-    query, key, value, attn_mask, dropout_p, is_causal, dropout_mask, *, scale, enable_gqa
+    query,
+    key,
+    value,
+    attn_mask,
+    dropout_p,
+    is_causal,
+    dropout_mask,
+    *,
+    scale,
+    enable_gqa,
 ):
     """Attention step by step: the output, and the weights."""
     if is_causal and attn_mask is not None:

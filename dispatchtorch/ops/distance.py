@@ -6,8 +6,8 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
 from dispatchtorch.lift import broadcast_shapes, result_type
+from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
 
 
 @operator(
@@ -69,13 +69,14 @@ def _check_bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
             )
     if bias is not None and bias._shape[0] != weight._shape[0]:
         raise RuntimeError(
-            f"bilinear(): bias size does not match weight size: got {bias._shape[0]} but "
-            f"expected {weight._shape[0]}"
+            f"bilinear(): bias size does not match weight size: got {bias._shape[0]} "
+            f"but expected {weight._shape[0]}"
         )
 
 
 @operator(
-    "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor",
+    "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> "
+    "Tensor",
     variants="function",
 )
 def bilinear(input1, input2, weight, bias):
@@ -86,8 +87,10 @@ def bilinear(input1, input2, weight, bias):
     rows = input1.reshape((numel_of(batch), left))
     # (N, left) @ (left, outputs * right), then with the other side along its dim.
     half = rows.mm(weight.transpose(0, 1).reshape((left, outputs * right)))
-    half = half.reshape((-1, outputs, right)) if numel_of(batch) else half.reshape(
-        (0, outputs, right)
+    half = (
+        half.reshape((-1, outputs, right))
+        if numel_of(batch)
+        else half.reshape((0, outputs, right))
     )
     other = input2.reshape((numel_of(batch), right, 1))
     made = half.bmm(other).reshape((*batch, outputs))
@@ -96,7 +99,7 @@ def bilinear(input1, input2, weight, bias):
 
 @operator("pdist(Tensor self, float p=2.0) -> Tensor", variants="function")
 def pdist(self, p):
-    """The p-norms of the differences of all pairs of rows: (0, 1), (0, 2), … (1, 2), …"""
+    """The p-norms of the differences of all pairs of rows: (0, 1), (0, 2), …"""
     if self.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {self.ndim}D")
     if not self.is_floating_point():

@@ -1,7 +1,8 @@
 """Dropout: elements or whole channels zeroed at random.
 
-Random numbers are drawn as PyTorch draws them on its CPU, so that the same seed drops the
-same elements: Bernoulli numbers of 1 - p over a tensor of the noise's shape and dtype.
+Random numbers are drawn as PyTorch draws them on its CPU, so that the same seed drops
+the same elements: Bernoulli numbers of 1 - p over a tensor of the noise's shape and
+dtype.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops.activation import SELU_ALPHA, SELU_SCALE
 
 
-def _check(input: Any, p: float, features: bool) -> None:  # noqa: A002
+def _check(input: Any, p: float, features: bool) -> None:
     if p < 0 or p > 1:
         raise RuntimeError(
             f"dropout probability has to be between 0 and 1, but got {p:g}"
         )
     if features and input.ndim < 2:
-        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+        raise RuntimeError(
+            "Feature dropout requires at least 2 dimensions in the input"
+        )
 
 
 def _noise(x: Any, p: float, features: bool) -> Any:
@@ -55,7 +58,7 @@ def _alpha_terms(x: Any, p: float, features: bool) -> tuple[Any, Any]:
 def _family(name: str, features: bool, alpha: bool, documentation: str) -> None:
     """``name(Tensor input, float p, bool train)`` and ``name_``."""
 
-    def forward(input, p, train):  # type: ignore[no-untyped-def]  # noqa: A002
+    def forward(input, p, train):  # type: ignore[no-untyped-def]
         _check(input, p, features)
         if p == 0 or not train or not numel_of(input._shape):
             return input
@@ -98,11 +101,12 @@ _family("feature_alpha_dropout", True, True, "Alpha dropout of whole channels.")
 
 
 @operator(
-    "native_dropout(Tensor input, float p, bool? train) -> (Tensor result, Tensor mask)",
+    "native_dropout(Tensor input, float p, bool? train) -> (Tensor result, Tensor "
+    "mask)",
     variants="function",
     tags="random tuple",
 )
-def native_dropout(input, p, train):  # noqa: A002
+def native_dropout(input, p, train):
     """:func:`dropout`, and which elements it kept."""
     if train is False or not numel_of(input._shape):
         kept = torch.ones_like(input, dtype=torch.bool)

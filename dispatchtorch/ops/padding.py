@@ -153,7 +153,7 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
                 f"dimension {dim} of input {list(shape)}"
             )
         outs.insert(0, shape[dim] + before + after)
-    if all(n < 1 for n in outs) or dims == 1 and outs[0] < 1:
+    if all(n < 1 for n in outs) or (dims == 1 and outs[0] < 1):
         words = "DHW"[3 - dims :]
         given = " ".join(f"{w}: {n}" for w, n in zip(words, shape[-dims:], strict=True))
         found = " ".join(f"{w}: {n}" for w, n in zip(words, outs, strict=True))

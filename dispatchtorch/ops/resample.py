@@ -240,7 +240,7 @@ def _check(x: Any, outs: Any, dims: int, kind: str) -> None:
         )
     aligned = not kind.startswith("nearest")
     byte_too = dims == 2 or not aligned
-    if not (x.dtype.is_floating_point or byte_too and x.dtype is dtypes.uint8):
+    if not (x.dtype.is_floating_point or (byte_too and x.dtype is dtypes.uint8)):
         word = _KERNEL[kind]
         if dims == 2 and not kind.startswith("cubic") and "_aa" not in kind:
             word = f"upsample_{'bilinear' if aligned else 'nearest'}2d_channels_last"

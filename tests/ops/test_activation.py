@@ -18,7 +18,19 @@ pytestmark = pytest.mark.oracle
 
 _RNG = np.random.default_rng(0)
 X = _RNG.normal(size=(4, 6)) * 2
-SPECIAL = [float("nan"), float("inf"), -0.0, 0.0, 30.0, -30.0, 3.0, -3.0, 0.5, -0.5, 6.0]
+SPECIAL = [
+    float("nan"),
+    float("inf"),
+    -0.0,
+    0.0,
+    30.0,
+    -30.0,
+    3.0,
+    -3.0,
+    0.5,
+    -0.5,
+    6.0,
+]
 
 
 def _functional(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -74,7 +86,9 @@ def test_values_and_gradients(name: str, device: str) -> None:
     compare(CASES[name], spec(X, "float32", grad=True), device=device, gradgrad=again)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in ("tanhshrink", "softsign")])
+@pytest.mark.parametrize(
+    "name", [n for n in CASES if n not in ("tanhshrink", "softsign")]
+)
 def test_node_name(name: str) -> None:
     compare(CASES[name], spec(X, "float32", grad=True), grad=False, grad_fn=True)
 
@@ -90,9 +104,7 @@ def test_other_floats(name: str, dtype: str, device: str) -> None:
 def test_dtypes_that_are_refused_or_not(name: str, dtype: str, device: str) -> None:
     # The messages of operators that belong to other families aren't this file's.
     message = name not in ("tanhshrink", "softsign", "relu", "sigmoid", "tanh")
-    compare(
-        CASES[name], spec(np.ones((2, 4)), dtype), device=device, message=message
-    )
+    compare(CASES[name], spec(np.ones((2, 4)), dtype), device=device, message=message)
 
 
 @pytest.mark.parametrize("name", [n for n in CASES if n not in ("glu", "glu_first")])

@@ -122,9 +122,7 @@ def test_first_and_second_derivative(causal: bool, device: str) -> None:
 
 
 def test_no_keys_give_zeros(device: str) -> None:
-    compare(
-        _sdpa(), c(Q), c(K[:, :, :0]), c(V[:, :, :0]), device=device, strides=False
-    )
+    compare(_sdpa(), c(Q), c(K[:, :, :0]), c(V[:, :, :0]), device=device, strides=False)
 
 
 def test_dropout_draws_the_oracles_numbers() -> None:

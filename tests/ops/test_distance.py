@@ -39,7 +39,9 @@ def _pairwise(**options: Any) -> Any:
     return lambda t, x, y: t.nn.functional.pairwise_distance(x, y, **options)
 
 
-@pytest.mark.parametrize("options", [{}, {"dim": 0}, {"dim": -1}, {"eps": 3.0}, {"dim": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"dim": 0}, {"dim": -1}, {"eps": 3.0}, {"dim": 3}]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_cosine_similarity(options: Any, dtype: str, device: str) -> None:
     compare(_cosine(**options), g(X, dtype), g(Y, dtype), device=device)

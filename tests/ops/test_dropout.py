@@ -66,7 +66,9 @@ def test_functions(name: str, p: float, inplace: bool) -> None:
 @pytest.mark.parametrize("inplace", [False, True])
 def test_channels(dims: int, rank: int, inplace: bool) -> None:
     def call(t: Any, x: Any) -> Any:
-        return getattr(t.nn.functional, f"dropout{dims}d")(x.clone(), 0.4, True, inplace)
+        return getattr(t.nn.functional, f"dropout{dims}d")(
+            x.clone(), 0.4, True, inplace
+        )
 
     compare(_seeded(call), g(_RNG.normal(size=(2, 3, 2, 2, 2)[:rank])))
 

@@ -134,7 +134,8 @@ def test_other_floats(row: Any, dtype: str, device: str) -> None:
         if "soft" not in name:
             pytest.skip("PyTorch has no half types here")
     cast = [
-        spec(t.values, dtype if "float" in t.dtype else t.dtype, t.grad) for t in tensors
+        spec(t.values, dtype if "float" in t.dtype else t.dtype, t.grad)
+        for t in tensors
     ]
     half = dtype != "float64"
     compare(
@@ -267,7 +268,8 @@ ERRORS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "multi_margin p": (_f("multi_margin_loss", p=3), (c(X), c(LABELS))),
     "multi_margin batch": (_f("multi_margin_loss"), (c(X), c(LABELS[:2]))),
     "multi_margin range": (_f("multi_margin_loss"), (c(X), c(LABELS + 3))),
-    "multi_margin weight": (_weighted("multi_margin_loss"), (c(X), c(LABELS), c(W[:2]))),
+    "multi_margin weight": (
+        _weighted("multi_margin_loss"), (c(X), c(LABELS), c(W[:2]))),
     "multi_margin dims": (_f("multi_margin_loss"), (c(IMAGES), c(LABELS))),
     "multi_margin integers": (
         _f("multi_margin_loss"), (c(np.ones((3, 5), int)), c(LABELS))),
@@ -307,7 +309,11 @@ def test_broadcasting_works_and_warns(name: str, tensors: Any, device: str) -> N
 
 def test_mixed_dtypes_promote(device: str) -> None:
     for name in ("mse_loss", "smooth_l1_loss", "huber_loss"):
-        for a, b in (("float32", "float64"), ("float64", "float32"), ("float16", "float32")):
+        for a, b in (
+            ("float32", "float64"),
+            ("float64", "float32"),
+            ("float16", "float32"),
+        ):
             # PyTorch's backward pass refuses what its forward pass takes.
             compare(_f(name), c(X, a), c(Y, b), device=device, rtol=1e-2, atol=1e-3)
 
@@ -334,7 +340,9 @@ def test_batchmean(device: str) -> None:
 def test_gradients_of_class_weights_are_refused() -> None:
     weight = dt.ones(5, requires_grad=True)
     loss = F.nll_loss(dt.ones(3, 5), dt.tensor(LABELS.tolist()), weight)
-    with pytest.raises(RuntimeError, match="not differentiable with respect to argument"):
+    with pytest.raises(
+        RuntimeError, match="not differentiable with respect to argument"
+    ):
         loss.backward()
 
 

@@ -75,8 +75,8 @@ def _response(t: Any, x: Any, size: int = 3) -> Any:
     return t.nn.functional.local_response_norm(x, size, 0.1, 0.6, 1.5)
 
 
-AFFINE = {"layer": (_layer, TAIL, TAIL), "group": (_group, W, B), "batch": (_batch, W, B),
-          "instance": (_instance, W, B)}  # fmt: skip
+AFFINE = {"layer": (_layer, TAIL, TAIL), "group": (_group, W, B),
+          "batch": (_batch, W, B), "instance": (_instance, W, B)}  # fmt: skip
 RUNNING = {"batch": _batch_running, "batch_eval": _batch_eval,
            "instance": _instance_running, "instance_eval": _instance_eval}  # fmt: skip
 
@@ -157,9 +157,7 @@ def test_rms_norm(dtype: str, device: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 @pytest.mark.parametrize("shape", [(2, 4, 3), (2, 4, 3, 2), (2, 4, 2, 3, 2), (0, 3, 2)])
 def test_local_response_norm(size: int, shape: Any, device: str) -> None:
-    compare(
-        _response, g(_RNG.normal(size=shape)), size, device=device, strides=False
-    )
+    compare(_response, g(_RNG.normal(size=shape)), size, device=device, strides=False)
 
 
 @pytest.mark.parametrize("p", [2.0, 1, 3, float("inf")])

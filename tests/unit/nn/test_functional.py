@@ -1,4 +1,4 @@
-"""The public face of ``torch.nn.functional``: names, signatures, where they come from."""
+"""The public face of ``torch.nn.functional``: names, signatures, origins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _NOT_PUBLIC = set(
     """.split()
 )
 NAMES = sorted(
-    n for n in dir(torch.nn.functional) if not n.startswith("_") and n not in _NOT_PUBLIC
+    n
+    for n in dir(torch.nn.functional)
+    if not n.startswith("_") and n not in _NOT_PUBLIC
 )
 
 
@@ -94,7 +96,9 @@ def test_grouped_mm(dtype: str, case: Any) -> None:
     found = case(F, *_groups(dt, getattr(dt, dtype))).float()
     wanted = case(torch.nn.functional, *_groups(torch, getattr(torch, dtype))).float()
     assert tuple(found.shape) == tuple(wanted.shape)
-    assert abs(found.numpy() - wanted.numpy()).max() < (0.1 if dtype == "bfloat16" else 1e-4)
+    assert abs(found.numpy() - wanted.numpy()).max() < (
+        0.1 if dtype == "bfloat16" else 1e-4
+    )
 
 
 @pytest.mark.parametrize(
