@@ -70,7 +70,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """``input`` clamped to [``min_val``, ``max_val``]; ValueError where that is empty."""
+    """``input`` clamped to [``min_val``, ``max_val``]; ValueError if that is empty."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     return _either("hardtanh", inplace, input, min_val, max_val)
@@ -268,9 +268,9 @@ def _channels(
     name = f"dropout{dims}d"
     plural = "s" if dims > 1 else ""
     accepted = (
-        f"Note that {name} exists to provide channel-wise dropout on inputs with {dims} "
-        f"spatial dimension{plural}, a channel dimension, and an optional batch dimension "
-        f"(i.e. {dims + 1}D or {dims + 2}D inputs)."
+        f"Note that {name} exists to provide channel-wise dropout on inputs with "
+        f"{dims} spatial dimension{plural}, a channel dimension, and an optional batch "
+        f"dimension (i.e. {dims + 1}D or {dims + 2}D inputs)."
     )
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -281,19 +281,19 @@ def _channels(
                 + accepted
             )
         warnings.warn(
-            f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will "
-            "result in an error in a future release. To retain the behavior and silence "
-            f"this warning, please use dropout instead. {accepted}",
+            f"{name}: Received a {ndim}-D input to {name}, which is deprecated and "
+            "will result in an error in a future release. To retain the behavior and "
+            f"silence this warning, please use dropout instead. {accepted}",
             stacklevel=3,
         )
     if dims == 2 and ndim == 3:
         warnings.warn(
-            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise "
-            "1D dropout behavior is desired - input is interpreted as shape (N, C, L), "
-            "where C is the channel dim. This behavior will change in a future release "
-            "to interpret the input as one without a batch dimension, i.e. shape (C, H, "
-            "W). To maintain the 1D channel-wise dropout behavior, please switch to "
-            "using dropout1d instead.",
+            "dropout2d: Received a 3D input to dropout2d and assuming that "
+            "channel-wise 1D dropout behavior is desired - input is interpreted as "
+            "shape (N, C, L), where C is the channel dim. This behavior will change in "
+            "a future release to interpret the input as one without a batch dimension, "
+            "i.e. shape (C, H, W). To maintain the 1D channel-wise dropout behavior, "
+            "please switch to using dropout1d instead.",
             stacklevel=3,
         )
     if dims == 2 or ndim == dims + 2 or (dims == 1 and ndim != 2):
@@ -319,5 +319,5 @@ def dropout2d(
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Zeroes whole channels of (N, C, D, H, W) or (C, D, H, W) with probability ``p``."""
+    """Zeroes channels of (N, C, D, H, W) or (C, D, H, W) with probability ``p``."""
     return _channels(3, input, p, training, inplace)

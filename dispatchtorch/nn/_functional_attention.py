@@ -44,9 +44,9 @@ def multi_head_attention_forward(
     """What ``nn.MultiheadAttention`` computes, with all its weights as arguments.
 
     ``query`` is (L, N, E), ``key`` and ``value`` (S, N, E), or all three without N.
-    ``key_padding_mask`` (N, S) and ``attn_mask`` (L, S) or (N * num_heads, L, S) exclude
-    places where they are True, or are added to the scores. ``is_causal`` says that
-    ``attn_mask`` is the causal one. Returns the output (L, N, E) and, if
+    ``key_padding_mask`` (N, S) and ``attn_mask`` (L, S) or (N * num_heads, L, S)
+    exclude places where they are True, or are added to the scores. ``is_causal`` says
+    that ``attn_mask`` is the causal one. Returns the output (L, N, E) and, if
     ``need_weights``, the weights (N, L, S), or (N, num_heads, L, S) without averaging.
     """
     batched = _check_ranks(query, key, value, key_padding_mask, attn_mask, num_heads)
@@ -62,8 +62,8 @@ def multi_head_attention_forward(
     if is_causal and attn_mask is None:
         raise RuntimeError(
             "Need attn_mask if specifying the is_causal hint. You may use the "
-            "Transformer module method `generate_square_subsequent_mask` to create this "
-            "mask."
+            "Transformer module method `generate_square_subsequent_mask` to create "
+            "this mask."
         )
     if is_causal and key_padding_mask is None and not need_weights:
         attn_mask = None  # the hint says it all

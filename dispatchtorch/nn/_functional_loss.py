@@ -91,8 +91,8 @@ def _alike(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Both in their common shape; a warning where that isn't the shape of both."""
     if target.size() != input.size():
         warnings.warn(
-            f"Using a target size ({target.size()}) that is different to the input size "
-            f"({input.size()}). This will likely lead to incorrect results due to "
+            f"Using a target size ({target.size()}) that is different to the input "
+            f"size ({input.size()}). This will likely lead to incorrect results due to "
             "broadcasting. Please ensure they have the same size.",
             stacklevel=3,
         )
@@ -199,7 +199,8 @@ def kl_div(
 ) -> Tensor:
     """The Kullback-Leibler divergence of ``target`` from ``exp(input)``.
 
-    ``reduction`` may also be "batchmean", which divides the sum by the batch size alone.
+    ``reduction`` may also be "batchmean", which divides the sum by the batch size
+    alone.
     """
     if size_average is not None or reduce is not None:
         reduction = _string(size_average, reduce, reduction)
@@ -227,7 +228,7 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log-likelihood of counts under Poisson rates (or their logarithms)."""
+    """The negative log-likelihood of counts under Poisson rates or their logarithms."""
     number = _number(reduction, size_average, reduce)
     return operators.poisson_nll_loss(input, target, log_input, full, eps, number)
 
@@ -290,8 +291,9 @@ def binary_cross_entropy(
     number = _number(reduction, size_average, reduce)
     if target.size() != input.size():
         raise ValueError(
-            f"Using a target size ({target.size()}) that is different to the input size "
-            f"({input.size()}) is deprecated. Please ensure they have the same size."
+            f"Using a target size ({target.size()}) that is different to the input "
+            f"size ({input.size()}) is deprecated. Please ensure they have the same "
+            "size."
         )
     if weight is not None:
         shape = broadcast_shapes([tuple(target.shape), tuple(weight.shape)])
@@ -491,8 +493,8 @@ def margin_ranking_loss(
     number = _number(reduction, size_average, reduce)
     if not input1.dim() == input2.dim() == target.dim():
         raise RuntimeError(
-            "margin_ranking_loss : All input tensors should have same dimension but got "
-            f"sizes: input1: {input1.size()}, input2: {input2.size()}, target: "
+            "margin_ranking_loss : All input tensors should have same dimension but "
+            f"got sizes: input1: {input1.size()}, input2: {input2.size()}, target: "
             f"{target.size()} "
         )
     return operators.margin_ranking_loss(input1, input2, target, margin, number)
@@ -537,8 +539,8 @@ def triplet_margin_with_distance_loss(
     if not dims[0] == dims[1] == dims[2]:
         raise RuntimeError(
             "The anchor, positive, and negative tensors are expected to have the same "
-            f"number of dimensions, but got: anchor {dims[0]}D, positive {dims[1]}D, and "
-            f"negative {dims[2]}D inputs"
+            f"number of dimensions, but got: anchor {dims[0]}D, positive {dims[1]}D, "
+            f"and negative {dims[2]}D inputs"
         )
     distance = distance_function or operators.pairwise_distance
     near = distance(anchor, positive)

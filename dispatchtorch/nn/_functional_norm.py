@@ -35,9 +35,9 @@ def batch_norm(
 ) -> Tensor:
     """Each channel of (N, C, …) with mean 0 and variance 1 (Ioffe & Szegedy, 2015).
 
-    In training by the batch's statistics, which also move the running ones (in place) by
-    ``momentum``; otherwise by the running ones. Raises ValueError where a channel has one
-    value alone in training.
+    In training by the batch's statistics, which also move the running ones (in place)
+    by ``momentum``; otherwise by the running ones. Raises ValueError where a channel
+    has one value alone in training.
     """
     if training:
         _check_values(input.size())
@@ -124,7 +124,8 @@ def group_norm(
     """Groups of channels of (N, C, …) with mean 0 and variance 1 (Wu & He, 2018)."""
     if input.dim() < 2:
         raise RuntimeError(
-            f"Expected at least 2 dimensions for input tensor but received {input.dim()}"
+            f"Expected at least 2 dimensions for input tensor but received "
+            f"{input.dim()}"
         )
     size = input.size()
     values = size[0] * size[1] // num_groups
@@ -133,7 +134,8 @@ def group_norm(
     if values == 1:
         shown = [size[0] * size[1] // num_groups, num_groups, *size[2:]]
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {shown}"
+            f"Expected more than 1 value per channel when training, got input size "
+            f"{shown}"
         )
     return operators.group_norm(input, num_groups, weight, bias, eps, False)
 
@@ -276,7 +278,8 @@ def embedding_bag(
             raise ValueError("offsets has to be a 1D Tensor")
     else:
         raise ValueError(
-            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension "
+            f"{input.dim()}"
         )
     if mode not in _MODES:
         raise ValueError("mode has to be one of sum, mean or max")
@@ -290,8 +293,8 @@ def embedding_bag(
         _renormalise(weight, input, max_norm, norm_type)
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(
-            "embedding_bag: per_sample_weights was not None. per_sample_weights is only "
-            f"supported for mode='sum' (got mode='{mode}'). Please open a feature "
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is "
+            f"only supported for mode='sum' (got mode='{mode}'). Please open a feature "
             "request on GitHub."
         )
     return operators.embedding_bag(

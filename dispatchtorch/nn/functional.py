@@ -32,13 +32,15 @@ from ._functional_pooling import *  # noqa: F403
 _RENAMED = {"logsigmoid": "log_sigmoid"}
 
 #: Functions that are operators under their own name.
-_OPERATORS = """
-adaptive_avg_pool1d avg_pool1d avg_pool2d avg_pool3d bilinear celu_ channel_shuffle
-conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
-cosine_similarity elu_ gelu hardshrink hardtanh_ leaky_relu_ linear native_channel_shuffle
-one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu relu_ rrelu_
-scaled_dot_product_attention selu_ softplus softshrink threshold_
-""".split()
+_OPERATORS = tuple(
+    """
+    adaptive_avg_pool1d avg_pool1d avg_pool2d avg_pool3d bilinear celu_ channel_shuffle
+    conv1d conv2d conv3d conv_tbc conv_transpose1d conv_transpose2d conv_transpose3d
+    cosine_similarity elu_ gelu hardshrink hardtanh_ leaky_relu_ linear
+    native_channel_shuffle one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle
+    prelu relu_ rrelu_ scaled_dot_product_attention selu_ softplus softshrink threshold_
+    """.split()  # noqa: SIM905
+)
 
 _ROOMS = (
     _functional_activation,

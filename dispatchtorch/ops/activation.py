@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch import dtypes
-from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, get_operator, operator
 from dispatchtorch.lift import Pointwise
@@ -33,6 +32,7 @@ def _activation(
     schema: str,
     forward: Body,
     backward: Body,
+    gradient: Body,
     *,
     kernel: str | None = None,
     allowed: tuple[int, ...] = (),
@@ -44,12 +44,13 @@ def _activation(
     """Declares ``name(Tensor self, …)``, ``name_`` and ``name_backward``.
 
     ``forward(x, *parameters)`` and ``backward(grad, x, *parameters)`` see half types in
-    float32. ``kernel`` is what PyTorch's error names for the dtypes that it refuses;
-    ``allowed`` are the categories that it takes besides floating-point numbers.
-    ``linear`` says that pieces are linear, so that second derivatives are zeros.
+    float32; ``gradient`` is the formula that calls the latter's operator. ``kernel`` is
+    what PyTorch's error names for the dtypes that it refuses; ``allowed`` are the
+    categories that it takes besides floating-point numbers. ``linear`` says that pieces
+    are linear, so that second derivatives are zeros.
     """
-    name = schema[: schema.index("(")]
-    kernel = kernel or f"{name}_cpu"
+    head, _, tail = schema.partition("(Tensor self")
+    kernel = kernel or f"{head}_cpu"
     forbid = {} if len(allowed) == 3 else floats_only(kernel, *allowed)
     accepted = {dtypes.FLOAT, *allowed}
 
@@ -58,7 +59,6 @@ def _activation(
             refuse_but_floats(self, kernel)
         return forward(self, *parameters)
 
-    body.__doc__ = forward.__doc__
     op = operator(
         schema,
         lift=Pointwise("same", forbid=forbid),
@@ -67,47 +67,23 @@ def _activation(
         inplace=inplace,
     )(in_single(body))
     op.__doc__ = forward.__doc__
-    _derive_by(op, backward, backward_name or f"{name}_backward", linear)
-    return op
-
-
-def _derive_by(op: Operator, backward: Body, name: str, linear: bool) -> None:
-    """Declares the operator of the gradient, and that it is the derivative of ``op``."""
-    tail = op.text.partition(" self")[2]
+    derive(op, self=gradient)
     made = operator(
-        f"{name}(Tensor grad_output, Tensor self{tail}",
+        f"{backward_name or head + '_backward'}(Tensor grad_output, Tensor self{tail}",
         lift=Pointwise("same"),
         variants="private",
         tags="pointwise",
     )(in_single(backward))
-    made.__doc__ = f"The gradient of :func:`{op.name}`."
-    derive(op, self=_formula(op, name))
+    made.__doc__ = f"The gradient of :func:`{head}`."
     if linear:
-        derive(
-            made,
-            grad_output=_formula(op, name),
-            self=lambda grad: torch.zeros_like(grad),
-        )
+        derive(made, grad_output=gradient, self=lambda grad: torch.zeros_like(grad))
+    return op
 
 
-def _formula(op: Operator, name: str, saved: str = "self") -> Body:
-    """``lambda grad, self, alpha: torch.name(grad, self, alpha=alpha)``."""
-    names = [a.name for a in op.schema.arguments[1:]]
-    given = "".join(f", {n}={n}" for n in names)
-    listed = ", ".join(["grad", saved, *names])
-    source = f"def formula({listed}):\n    return torch.{name}(grad, {saved}{given})"
-    return compile_function(source, "formula", {"torch": torch})
-
-
-def _from_result(name: str, formula: Body | None = None, suffix: str = "1") -> None:
-    """The derivative of ``name_``, from the result, since it has overwritten ``self``."""
-    op = get_operator(f"{name}_")
+def _from_result(name: str, formula: Body, suffix: str = "1") -> None:
+    """The derivative of ``name_``, from the result, which has overwritten ``self``."""
     words = "".join(w.capitalize() for w in name.split("_"))
-    derive(
-        op,
-        name_=f"{words}Backward{suffix}",
-        self=formula or _formula(op, f"{name}_backward", "result"),
-    )
+    derive(get_operator(f"{name}_"), name_=f"{words}Backward{suffix}", self=formula)
 
 
 # Gaussian, sigmoid and their kin.
@@ -142,6 +118,9 @@ _activation(
     "gelu(Tensor self, *, str approximate='none') -> Tensor",
     _gelu,
     _gelu_backward,
+    lambda grad, self, approximate: torch.gelu_backward(
+        grad, self, approximate=approximate
+    ),
     kernel="GeluKernelImpl",
     variants="nn",
 )
@@ -159,7 +138,11 @@ def _silu_backward(grad: Any, x: Any) -> Any:
 
 
 _activation(
-    "silu(Tensor self) -> Tensor", _silu, _silu_backward, allowed=(dtypes.COMPLEX,)
+    "silu(Tensor self) -> Tensor",
+    _silu,
+    _silu_backward,
+    lambda grad, self: torch.silu_backward(grad, self),
+    allowed=(dtypes.COMPLEX,),
 )
 
 
@@ -173,7 +156,12 @@ def _mish_backward(grad: Any, x: Any) -> Any:
     return grad * (t + x * torch.sigmoid(x) * (1 - t * t))
 
 
-_activation("mish(Tensor self) -> Tensor", _mish, _mish_backward)
+_activation(
+    "mish(Tensor self) -> Tensor",
+    _mish,
+    _mish_backward,
+    lambda grad, self: torch.mish_backward(grad, self),
+)
 
 
 def _softplus(x: Any, beta: Any, threshold: Any) -> Any:
@@ -191,6 +179,9 @@ _activation(
     "softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor",
     _softplus,
     _softplus_backward,
+    lambda grad, self, beta, threshold: torch.softplus_backward(
+        grad, self, beta, threshold
+    ),
     variants="nn",
     inplace=False,
 )
@@ -206,6 +197,7 @@ _activation(
     "log_sigmoid(Tensor self) -> Tensor",
     _log_sigmoid,
     lambda grad, x: grad * torch.sigmoid(-x),
+    lambda grad, self: torch._log_sigmoid_backward(grad, self),
     variants="nn",
     inplace=False,
     backward_name="_log_sigmoid_backward",
@@ -230,9 +222,9 @@ def _elu_from_result(
 ) -> Any:
     if alpha < 0:
         raise RuntimeError(
-            "In-place elu backward calculation is triggered with a negative slope which "
-            "is not supported. This is caused by calling in-place forward function with "
-            "a negative slope, please call out-of-place version instead."
+            "In-place elu backward calculation is triggered with a negative slope "
+            "which is not supported. This is caused by calling in-place forward "
+            "function with a negative slope, please call out-of-place version instead."
         )
     below = (result + alpha * scale) * input_scale
     return torch.where(result <= 0, grad * below, grad * scale)
@@ -242,6 +234,9 @@ _activation(
     "elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor",
     _elu,
     _elu_backward,
+    lambda grad, self, alpha, scale, input_scale: torch._elu_backward(
+        grad, self, alpha, scale, input_scale
+    ),
     backward_name="_elu_backward",
 )
 _from_result(
@@ -278,6 +273,7 @@ _activation(
     "celu(Tensor self, Scalar alpha=1.0) -> Tensor",
     lambda x, alpha: _elu(x, alpha, 1, _inverse(alpha)),
     lambda grad, x, alpha: _elu_backward(grad, x, alpha, 1, _inverse(alpha)),
+    lambda grad, self, alpha: torch._celu_backward(grad, self, alpha),
     kernel="elu_cpu",
     variants="function",
     backward_name="_celu_backward",
@@ -304,11 +300,11 @@ def _leaky_relu_backward(grad: Any, x: Any, negative_slope: Any) -> Any:
 def _leaky_relu_from_result(grad: Any, result: Any, negative_slope: Any) -> Any:
     if negative_slope < 0:
         raise RuntimeError(
-            "In-place leakyReLu backward calculation is triggered with a negative slope "
-            "which is not supported. This is caused by calling in-place forward function "
-            "with a negative slope, please call out-of-place version instead. File an "
-            "issue at https://github.com/pytorch/pytorch if you do require supporting "
-            "in-place leakRelu backward calculation with negative slope"
+            "In-place leakyReLu backward calculation is triggered with a negative "
+            "slope which is not supported. This is caused by calling in-place forward "
+            "function with a negative slope, please call out-of-place version instead. "
+            "File an issue at https://github.com/pytorch/pytorch if you do require "
+            "supporting in-place leakRelu backward calculation with negative slope"
         )
     return torch._leaky_relu_backward(grad, result, negative_slope)
 
@@ -317,6 +313,9 @@ _activation(
     "leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor",
     _leaky_relu,
     _leaky_relu_backward,
+    lambda grad, self, negative_slope: torch._leaky_relu_backward(
+        grad, self, negative_slope
+    ),
     backward_name="_leaky_relu_backward",
     linear=True,
 )
@@ -350,10 +349,19 @@ _activation(
     "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor",
     _hardtanh,
     _hardtanh_backward,
+    lambda grad, self, min_val, max_val: torch.hardtanh_backward(
+        grad, self, min_val, max_val
+    ),
     allowed=(dtypes.BOOL, dtypes.INT, dtypes.COMPLEX),
     linear=True,
 )
-_from_result("hardtanh", suffix="0")
+_from_result(
+    "hardtanh",
+    lambda grad, result, min_val, max_val: torch.hardtanh_backward(
+        grad, result, min_val, max_val
+    ),
+    suffix="0",
+)
 
 
 @operator("relu6(Tensor self) -> Tensor", variants="private")
@@ -377,6 +385,7 @@ _activation(
     "hardsigmoid(Tensor self) -> Tensor",
     _hardsigmoid,
     lambda grad, x: torch.where((x > -3) & (x < 3), grad / 6, 0),
+    lambda grad, self: torch.hardsigmoid_backward(grad, self),
     linear=True,
 )
 
@@ -391,7 +400,12 @@ def _hardswish_backward(grad: Any, x: Any) -> Any:
     return torch.where(x <= -3, 0, between)
 
 
-_activation("hardswish(Tensor self) -> Tensor", _hardswish, _hardswish_backward)
+_activation(
+    "hardswish(Tensor self) -> Tensor",
+    _hardswish,
+    _hardswish_backward,
+    lambda grad, self: torch.hardswish_backward(grad, self),
+)
 
 
 def _hardshrink(x: Any, lambd: Any) -> Any:
@@ -403,6 +417,7 @@ _activation(
     "hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
     _hardshrink,
     lambda grad, x, lambd: torch.where((x >= -lambd) & (x <= lambd), 0, grad),
+    lambda grad, self, lambd: torch.hardshrink_backward(grad, self, lambd),
     variants="function method",
     inplace=False,
     linear=True,
@@ -429,6 +444,7 @@ _activation(
     "softshrink(Tensor self, Scalar lambd=0.5) -> Tensor",
     _softshrink,
     lambda grad, x, lambd: torch.where((x >= -lambd) & (x <= lambd), 0, grad),
+    lambda grad, self, lambd: torch.softshrink_backward(grad, self, lambd),
     kernel="softshrink_check",
     variants="nn",
     inplace=False,
@@ -452,6 +468,7 @@ _activation(
     "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor",
     _threshold,
     _threshold_backward,
+    lambda grad, self, threshold: torch.threshold_backward(grad, self, threshold),
     allowed=(dtypes.INT,),
     variants="function",
     backward_name="_threshold_backward",
@@ -600,7 +617,7 @@ def _halves(x: Any, dim: int) -> tuple[Any, Any]:
 @operator("glu(Tensor self, int dim=-1) -> Tensor", variants="private", tags="out")
 @in_single
 def glu(self, dim):
-    """The first half of a dim times the sigmoid of the second (Dauphin et al., 2016)."""
+    """Half of a dim times the sigmoid of the other half (Dauphin et al., 2016)."""
     if self.ndim == 0:
         raise RuntimeError(
             "glu does not support scalars because halving size must be even"

@@ -1,8 +1,8 @@
 """Scaled dot-product attention (Vaswani et al., 2017).
 
-What four-dimensional inputs without dropout need is one operator with a derivative of its
-own, so that devices may fuse it and only the logarithms of sums are kept for the backward
-pass. Everything else is a composition.
+What four-dimensional inputs without dropout need is one operator with a derivative of
+its own, so that devices may fuse it and only the logarithms of sums are kept for the
+backward pass. Everything else is a composition.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> A
     tags="tuple",
 )
 def _fused_attention(query, key, value, attn_mask, is_causal, scale):
-    """Attention of (N, H, L, E) inputs, and the logarithms of the sums it divided by."""
+    """Attention of (N, H, L, E) inputs, and logarithms of the sums it divided by."""
     scores = _scores(single(query), single(key), attn_mask, is_causal, scale)
     # Rows that may see nothing give zeros.
     top = torch.clamp(
@@ -73,9 +73,9 @@ def _wide(t: Any) -> bool:
 
 
 @operator(
-    "_fused_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor value, "
-    "Tensor? attn_mask, Tensor output, Tensor logsumexp, bool is_causal, float scale, "
-    "bool[3] output_mask) -> (Tensor?, Tensor?, Tensor?)",
+    "_fused_attention_backward(Tensor grad_out, Tensor query, Tensor key, Tensor "
+    "value, Tensor? attn_mask, Tensor output, Tensor logsumexp, bool is_causal, float "
+    "scale, bool[3] output_mask) -> (Tensor?, Tensor?, Tensor?)",
     lift=_PLAIN,
     variants="private",
 )
@@ -127,8 +127,8 @@ _fused_attention_backward.prepare = lambda *args: (*args[:-1], tuple(args[-1]))
 derive_joint(
     _fused_attention,
     "query key value",
-    lambda grad, query, key, value, attn_mask, is_causal, scale, output, logsumexp, needs:
-    torch._fused_attention_backward(
+    lambda grad, query, key, value, attn_mask, is_causal, scale, output, logsumexp,
+    needs: torch._fused_attention_backward(
         grad, query, key, value, attn_mask, output, logsumexp, is_causal, scale, needs
     ),
     name_="ScaledDotProductFlashAttentionForCpuBackward0",
@@ -146,9 +146,9 @@ def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
         )
     if not query.dtype is key.dtype is value.dtype:
         raise RuntimeError(
-            "Expected query, key, and value to have the same dtype, but got query.dtype: "
-            f"{_name(query)} key.dtype: {_name(key)} and value.dtype: {_name(value)} "
-            "instead."
+            "Expected query, key, and value to have the same dtype, but got "
+            f"query.dtype: {_name(query)} key.dtype: {_name(key)} and value.dtype: "
+            f"{_name(value)} instead."
         )
     if mask is not None and mask.dtype not in (
         dtypes.bool, dtypes.float32, query.dtype
@@ -198,8 +198,8 @@ def scaled_dot_product_attention(
 ):
     """``softmax(scale * query @ key.T + mask) @ value``, over the last two dims.
 
-    ``attn_mask`` is True where a key takes part, or is added. ``enable_gqa`` lets several
-    heads of the query share a head of key and value.
+    ``attn_mask`` is True where a key takes part, or is added. ``enable_gqa`` lets
+    several heads of the query share a head of key and value.
     """
     _check(query, key, value, attn_mask)
     if enable_gqa and query.ndim > 2:

@@ -37,8 +37,8 @@ def _check_labels(self: Any, target: Any, weight: Any) -> tuple[Any, Any]:
         classes = self._shape[1]
         if weight.ndim != 1 or numel_of(weight._shape) != classes:
             raise RuntimeError(
-                f"weight tensor should be defined either for all {classes} classes or no "
-                f"classes but got weight tensor of shape: {list(weight._shape)}"
+                f"weight tensor should be defined either for all {classes} classes or "
+                f"no classes but got weight tensor of shape: {list(weight._shape)}"
                 if self.ndim == 2
                 else "weight tensor should be defined either for all or no classes"
             )
@@ -71,7 +71,7 @@ def _check_range(labels: Any, classes: int) -> None:
 
 
 def _nll(name: str, node: str) -> None:
-    """``name_forward``, ``name_backward`` and ``name`` (PyTorch has them for 2 ranks)."""
+    """``name_forward``, ``name_backward`` and ``name``; PyTorch has two of each."""
 
     def forward(self, target, weight, reduction, ignore_index):  # type: ignore[no-untyped-def]
         shape = target._shape
@@ -115,8 +115,8 @@ def _nll(name: str, node: str) -> None:
 
     backward.__doc__ = f"The gradient of :func:`{name}` by the scores."
     gradient = operator(
-        f"{name}_backward(Tensor grad_output, Tensor self, Tensor target, {_NLL_STRICT}, "
-        "Tensor total_weight) -> Tensor",
+        f"{name}_backward(Tensor grad_output, Tensor self, Tensor target, "
+        f"{_NLL_STRICT}, Tensor total_weight) -> Tensor",
         lift=_PLAIN,
         variants="private",
     )(in_single(backward))
@@ -159,12 +159,14 @@ _nll("nll_loss2d", "NllLoss2DBackward0")
 
 def check_batch(self: Any, target: Any) -> None:
     """ValueError unless scores and targets are of one batch."""
-    if self.ndim < 1:
-        raise ValueError(f"Expected 1 or more dimensions (got {self.ndim})")
-    if self.ndim != 1 and self._shape[0] != (target._shape or (1,))[0]:
+    shape = self._shape
+    if not shape:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
+    batch = target._shape[0] if target._shape else 1
+    if shape[0] != batch and len(shape) > 1:
         raise ValueError(
-            f"Expected input batch_size ({self._shape[0]}) to match target batch_size "
-            f"({(target._shape or (1,))[0]})."
+            f"Expected input batch_size ({shape[0]}) to match target batch_size "
+            f"({batch})."
         )
 
 
@@ -191,12 +193,12 @@ def nll_loss_nd(self, target, weight, reduction, ignore_index):
 
 
 @operator(
-    f"cross_entropy_loss(Tensor self, Tensor target, {_NLL}, float label_smoothing=0.0) "
-    "-> Tensor",
+    f"cross_entropy_loss(Tensor self, Tensor target, {_NLL}, float "
+    "label_smoothing=0.0) -> Tensor",
     variants="private",
 )
 def cross_entropy_loss(self, target, weight, reduction, ignore_index, label_smoothing):
-    """The negative log-likelihood of the softmax; of classes, or their probabilities."""
+    """The negative log-likelihood of the softmax, by classes or probabilities."""
     dim = 0 if self.ndim == 1 else 1
     if self._shape == target._shape:
         if not target.is_floating_point():
@@ -214,7 +216,10 @@ def cross_entropy_loss(self, target, weight, reduction, ignore_index, label_smoo
         return _smoothed(
             scores, target, weight, reduction, ignore_index, label_smoothing, dim
         )
-    return torch.nll_loss_nd(scores, target, weight, reduction, ignore_index)
+    if len(scores._shape) != 2:
+        return torch.nll_loss_nd(scores, target, weight, reduction, ignore_index)
+    check_batch(scores, target)
+    return torch.nll_loss_forward(scores, target, weight, reduction, ignore_index)[0]
 
 
 def _check_smoothing(label_smoothing: float) -> None:
@@ -243,7 +248,8 @@ def _by_probabilities(
     if weight is not None and (weight.ndim != 1 or weight._shape[0] != classes):
         raise RuntimeError(
             f"cross_entropy: weight tensor should be defined either for all {classes} "
-            f"classes or no classes but got weight tensor of shape: {list(weight._shape)}"
+            f"classes or no classes but got weight tensor of shape: "
+            f"{list(weight._shape)}"
         )
     scores = torch._log_softmax(self, dim, False)
     if label_smoothing > 0:
@@ -298,9 +304,7 @@ def _smoothed(
 def _check_margin(self: Any) -> tuple[int, int]:
     """(samples, classes) of scores (C) or (N, C)."""
     shape = self._shape
-    if not (
-        (len(shape) in (1, 2) and (len(shape) == 1 or shape[1])) or len(shape) == 0
-    ):
+    if len(shape) > 2 or (len(shape) == 2 and not shape[1]):
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but "
             f"got: {list(shape)}"

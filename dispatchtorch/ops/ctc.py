@@ -23,12 +23,13 @@ def _check(
 ) -> None:
     if log_probs.ndim != 3:
         raise RuntimeError(
-            f"Expected 3-dimensional tensor, but got {log_probs.ndim}-dimensional tensor "
-            f"for argument #1 'log_probs' {_WHERE}"
+            f"Expected 3-dimensional tensor, but got {log_probs.ndim}-dimensional "
+            f"tensor for argument #1 'log_probs' {_WHERE}"
         )
     if log_probs.dtype not in (dtypes.float32, dtypes.float64):
         raise NotImplementedError(
-            f"\"ctc_loss_cpu\" not implemented for '{scalar_type_name(log_probs.dtype)}'"
+            f'"ctc_loss_cpu" not implemented for '
+            f"'{scalar_type_name(log_probs.dtype)}'"
         )
     steps, batch, classes = log_probs._shape
     if not 0 <= blank < classes:

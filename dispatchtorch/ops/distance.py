@@ -69,13 +69,14 @@ def _check_bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
             )
     if bias is not None and bias._shape[0] != weight._shape[0]:
         raise RuntimeError(
-            f"bilinear(): bias size does not match weight size: got {bias._shape[0]} but "
-            f"expected {weight._shape[0]}"
+            f"bilinear(): bias size does not match weight size: got {bias._shape[0]} "
+            f"but expected {weight._shape[0]}"
         )
 
 
 @operator(
-    "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> Tensor",
+    "bilinear(Tensor input1, Tensor input2, Tensor weight, Tensor? bias=None) -> "
+    "Tensor",
     variants="function",
 )
 def bilinear(input1, input2, weight, bias):
@@ -98,7 +99,7 @@ def bilinear(input1, input2, weight, bias):
 
 @operator("pdist(Tensor self, float p=2.0) -> Tensor", variants="function")
 def pdist(self, p):
-    """The p-norms of the differences of all pairs of rows: (0, 1), (0, 2), … (1, 2), …"""
+    """The p-norms of the differences of all pairs of rows: (0, 1), (0, 2), …"""
     if self.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {self.ndim}D")
     if not self.is_floating_point():

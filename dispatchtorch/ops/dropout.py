@@ -1,7 +1,8 @@
 """Dropout: elements or whole channels zeroed at random.
 
-Random numbers are drawn as PyTorch draws them on its CPU, so that the same seed drops the
-same elements: Bernoulli numbers of 1 - p over a tensor of the noise's shape and dtype.
+Random numbers are drawn as PyTorch draws them on its CPU, so that the same seed drops
+the same elements: Bernoulli numbers of 1 - p over a tensor of the noise's shape and
+dtype.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ _family("feature_alpha_dropout", True, True, "Alpha dropout of whole channels.")
 
 
 @operator(
-    "native_dropout(Tensor input, float p, bool? train) -> (Tensor result, Tensor mask)",
+    "native_dropout(Tensor input, float p, bool? train) -> (Tensor result, Tensor "
+    "mask)",
     variants="function",
     tags="random tuple",
 )

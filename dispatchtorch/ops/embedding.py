@@ -19,9 +19,10 @@ SUM, MEAN, MAX = 0, 1, 2
 def _check_dtype(t: Any, argument: str, op: str, allowed: Any, names: str) -> None:
     if t.dtype not in allowed:
         raise RuntimeError(
-            f"Expected tensor for argument #1 '{argument}' to have one of the following "
-            f"scalar types: {names}; but got torch.{scalar_type_name(t.dtype)}Tensor "
-            f"instead (while checking arguments for {op})"
+            f"Expected tensor for argument #1 '{argument}' to have one of the "
+            f"following scalar types: {names}; but got "
+            f"torch.{scalar_type_name(t.dtype)}Tensor instead (while checking "
+            f"arguments for {op})"
         )
 
 
@@ -89,18 +90,13 @@ def _frequencies(rows: Any, count: int, dtype: Any) -> Any:
     return totals.index_select(0, rows).to(dtype)
 
 
-derive(
-    embedding,
-    weight=lambda grad, weight, indices, padding_idx, scale_grad_by_freq, sparse: (
-        _embedding_gradient(
-            grad, weight, indices, padding_idx, scale_grad_by_freq, sparse
-        )
-    ),
-)
-
-
 def _embedding_gradient(
-    grad: Any, weight: Any, indices: Any, padding_idx: int, scale: bool, sparse: bool
+    grad: Any,
+    weight_sizes: tuple[int, ...],
+    indices: Any,
+    padding_idx: int,
+    scale_grad_by_freq: bool,
+    sparse: bool,
 ) -> Any:
     if sparse:
         raise NotImplementedError(
@@ -108,13 +104,16 @@ def _embedding_gradient(
             "call it with sparse=False"
         )
     return torch.embedding_dense_backward(
-        grad, indices, weight._shape[0], padding_idx, scale
+        grad, indices, weight_sizes[0], padding_idx, scale_grad_by_freq
     )
 
 
+derive(embedding, weight=_embedding_gradient)
+
+
 @operator(
-    "embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float norm_type) "
-    "-> Tensor(a!)",
+    "embedding_renorm_(Tensor(a!) self, Tensor indices, float max_norm, float "
+    "norm_type) -> Tensor(a!)",
     variants="function",
     tags="inplace nondifferentiable",
 )
@@ -156,7 +155,7 @@ def _embedding_bag(
     include_last_offset,
     padding_idx,
 ):
-    """:func:`embedding_bag`, each index's bag, the bags' sizes, and where maxima are."""
+    """The bags, each index's bag, the bags' sizes, and where maxima are."""
     indices, offsets = _bag_checked(weight, indices, offsets, include_last_offset)
     if per_sample_weights is not None and mode != SUM:
         raise RuntimeError(
@@ -207,8 +206,8 @@ def _bag_checked(
         first, last = offsets[0].item(), offsets[-1].item()
         if first != 0:
             raise RuntimeError(
-                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has "
-                f"to start from position 0. However, got {first}"
+                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch "
+                f"has to start from position 0. However, got {first}"
             )
         if last > indices._shape[0]:
             raise RuntimeError(
@@ -247,42 +246,44 @@ def _bag_maxima(rows: Any, indices: Any, bag: Any, counted: Any, sizes: Any) -> 
 
 def _bag_gradient(
     grad: Any,
-    weight: Any,
+    weight_sizes: tuple[int, ...],
     indices: Any,
-    scale: bool,
+    scale_grad_by_freq: bool,
     mode: int,
     sparse: bool,
     per_sample_weights: Any,
     padding_idx: int,
-    bag: Any,
-    sizes: Any,
-    maxima: Any,
+    offset2bag: Any,
+    bag_size: Any,
+    maximum_indices: Any,
 ) -> Any:
     if sparse:
         raise NotImplementedError(
-            "embedding_bag: sparse gradients need sparse tensors, which aren't supported;"
-            " call it with sparse=False"
+            "embedding_bag: sparse gradients need sparse tensors, which aren't "
+            "supported; call it with sparse=False"
         )
-    count = weight._shape[0]
+    count = weight_sizes[0]
     if mode == MAX:
         # Only the rows that reach a maximum have a part in it, column by column.
-        reached = maxima >= 0
-        rows = torch.where(reached, maxima, 0)
+        reached = maximum_indices >= 0
+        rows = torch.where(reached, maximum_indices, 0)
         table = grad.new_zeros((count, grad._shape[1]))
         return table.scatter_add(0, rows, torch.where(reached, grad, 0))
     if mode == MEAN:
-        grad = grad / torch.clamp(sizes, min=1).to(grad.dtype).unsqueeze(1)
-    grads = grad.index_select(0, bag)
+        grad = grad / torch.clamp(bag_size, min=1).to(grad.dtype).unsqueeze(1)
+    grads = grad.index_select(0, offset2bag)
     if per_sample_weights is not None:
         grads = grads * per_sample_weights.unsqueeze(1)
-    return torch.embedding_dense_backward(grads, indices, count, padding_idx, scale)
+    return torch.embedding_dense_backward(
+        grads, indices, count, padding_idx, scale_grad_by_freq
+    )
 
 
 def _sample_gradient(
-    grad: Any, weight: Any, indices: Any, padding_idx: int, bag: Any
+    grad: Any, weight: Any, indices: Any, padding_idx: int, offset2bag: Any
 ) -> Any:
     rows = weight.index_select(0, indices.to(torch.int64))
-    made = (grad.index_select(0, bag) * rows).sum(1)
+    made = (grad.index_select(0, offset2bag) * rows).sum(1)
     return torch.where(indices != padding_idx, made, 0) if padding_idx >= 0 else made
 
 
@@ -290,15 +291,9 @@ derive(
     _embedding_bag,
     outputs_=(0,),
     name_="EmbeddingBagBackward0",
-    weight=lambda grad, weight, indices, scale_grad_by_freq, mode, sparse,
-    per_sample_weights, padding_idx, offset2bag, bag_size, maximum_indices: _bag_gradient(
-        grad, weight, indices, scale_grad_by_freq, mode, sparse, per_sample_weights,
-        padding_idx, offset2bag, bag_size, maximum_indices,
-    ),
-    per_sample_weights=lambda grad, weight, indices, padding_idx, offset2bag: (
-        _sample_gradient(grad, weight, indices, padding_idx, offset2bag)
-    ),
-)  # fmt: skip
+    weight=_bag_gradient,
+    per_sample_weights=_sample_gradient,
+)
 
 
 def _padding(weight: Any, padding_idx: int | None) -> int:

@@ -1,7 +1,8 @@
 """Loss functions.
 
 ``reduction`` is a number here: 0 none, 1 mean, 2 sum. Losses that compare two tensors
-element by element are rows (what is computed, and its slope); those over classes follow.
+element by element are rows (what is computed, and its slope); those over classes
+follow.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch import dtypes
-from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.derivative import derive
-from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.operator import Operator, operator
 from dispatchtorch.lift import Pointwise
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops._precision import floats_only, in_single, refuse_but_floats
@@ -51,21 +51,38 @@ def refuse_gradient(op: str, argument: str) -> Body:
 # Element by element.
 
 
+class _Checked(Pointwise):
+    """Operands that broadcast, with a check of the other arguments before."""
+
+    def __init__(self, check: Body | None, forbid: dict[int, str]) -> None:
+        super().__init__("same", forbid=forbid)
+        self.check = check
+
+    def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
+        if self.check is None:
+            return []
+        constants["check"] = self.check
+        rest = "".join(f", {a.name}" for a in op.schema.arguments[3:])
+        return [f"check(self, target{rest})"]
+
+
 def _compared(
     name: str,
     parameters: str,
     losses: Body,
     slope: Body,
+    by_self: Body,
+    by_target: Body,
     *,
     kernel: str = "",
-    target_slope: Body | None = None,
     check: Body | None = None,
     as_self: bool = False,
 ) -> None:
-    """Declares a loss of ``losses(x, y, *parameters)`` and the operator of its gradient.
+    """Declares a loss of ``losses(x, y, *parameters)`` and the operator of its
+    gradient.
 
-    ``slope`` is the derivative by ``x``; the one by ``y`` is its negative unless
-    ``target_slope`` says otherwise. ``as_self``: in the dtype of ``x``, unpromoted.
+    ``slope`` is the derivative by ``x``; ``by_self`` and ``by_target`` are the formulas
+    that make gradients of it. ``as_self``: in the dtype of ``x``, unpromoted.
     """
     forbid = floats_only(kernel) if kernel else {}
 
@@ -87,7 +104,7 @@ def _compared(
 
     op = operator(
         f"{name}(Tensor self, Tensor target, int reduction=1{parameters}) -> Tensor",
-        lift=Pointwise("same", forbid=forbid) if check is None else None,
+        lift=None if as_self else _Checked(check, forbid),
         variants="private",
     )(unpromoted if as_self else computed)
     op.__doc__ = losses.__doc__
@@ -99,22 +116,7 @@ def _compared(
     )(in_single(backward))
     gradient.__doc__ = f"The gradient of :func:`{name}` by ``self``."
 
-    rest = "".join(f", {a.name}" for a in op.schema.arguments[3:])
-    constants = {"torch": torch, "target_slope": target_slope, "scaled": _scaled}
-    given = f"grad, self, target, reduction{rest}"
-    by_self = f"def formula({given}):\n    return torch.{name}_backward({given})"
-    if target_slope is None:
-        by_target = by_self.replace("return ", "return -")
-    else:
-        by_target = (
-            f"def formula({given}):\n    return scaled(target_slope(self, target{rest}), "
-            "grad, reduction)"
-        )
-    derive(
-        op,
-        self=compile_function(by_self, "formula", constants),
-        target=compile_function(by_target, "formula", constants),
-    )
+    derive(op, self=by_self, target=by_target)
 
 
 def _scaled(slopes: Any, grad: Any, reduction: int) -> Any:
@@ -127,7 +129,22 @@ def _mse(x: Any, y: Any) -> Any:
     return difference * difference
 
 
-_compared("mse_loss", "", _mse, lambda x, y: 2 * (x - y), kernel="mse_cpu")
+# Exchanging input and target leaves the losses of these rows as they are, so that the
+# gradient by the target is the one by the input with both exchanged.
+
+_compared(
+    "mse_loss",
+    "",
+    _mse,
+    lambda x, y: 2 * (x - y),
+    lambda grad, self, target, reduction: torch.mse_loss_backward(
+        grad, self, target, reduction
+    ),
+    lambda grad, self, target, reduction: torch.mse_loss_backward(
+        grad, target, self, reduction
+    ),
+    kernel="mse_cpu",
+)
 
 
 def _check_beta(x: Any, y: Any, beta: float) -> None:
@@ -152,9 +169,19 @@ def _smooth_l1_slope(x: Any, y: Any, beta: float) -> Any:
 
 
 _compared(
-    "smooth_l1_loss", ", float beta=1.0", _smooth_l1, _smooth_l1_slope,
-    kernel="smooth_l1_cpu", check=_check_beta,
-)  # fmt: skip
+    "smooth_l1_loss",
+    ", float beta=1.0",
+    _smooth_l1,
+    _smooth_l1_slope,
+    lambda grad, self, target, reduction, beta: torch.smooth_l1_loss_backward(
+        grad, self, target, reduction, beta
+    ),
+    lambda grad, self, target, reduction, beta: torch.smooth_l1_loss_backward(
+        grad, target, self, reduction, beta
+    ),
+    kernel="smooth_l1_cpu",
+    check=_check_beta,
+)
 
 
 def _check_delta(x: Any, y: Any, delta: float) -> None:
@@ -170,10 +197,20 @@ def _huber(x: Any, y: Any, delta: float) -> Any:
 
 
 _compared(
-    "huber_loss", ", float delta=1.0", _huber,
+    "huber_loss",
+    ", float delta=1.0",
+    _huber,
     lambda x, y, delta: torch.clamp(x - y, -delta, delta),
-    kernel="huber_cpu", check=_check_delta, as_self=True,
-)  # fmt: skip
+    lambda grad, self, target, reduction, delta: torch.huber_loss_backward(
+        grad, self, target, reduction, delta
+    ),
+    lambda grad, self, target, reduction, delta: torch.huber_loss_backward(
+        grad, target, self, reduction, delta
+    ),
+    kernel="huber_cpu",
+    check=_check_delta,
+    as_self=True,
+)
 
 
 def _check_kinds(x: Any, y: Any) -> None:
@@ -190,11 +227,18 @@ def _soft_margin(x: Any, y: Any) -> Any:
 
 
 _compared(
-    "soft_margin_loss", "", _soft_margin,
+    "soft_margin_loss",
+    "",
+    _soft_margin,
     lambda x, y: -y * torch.sigmoid(-y * x),
-    target_slope=lambda x, y: -x * torch.sigmoid(-y * x),
+    lambda grad, self, target, reduction: torch.soft_margin_loss_backward(
+        grad, self, target, reduction
+    ),
+    lambda grad, self, target, reduction: torch.soft_margin_loss_backward(
+        grad, target, self, reduction
+    ),
     check=_check_kinds,
-)  # fmt: skip
+)
 
 
 @operator(
@@ -338,8 +382,8 @@ def kl_div(self, target, reduction, *, log_target):
 
 
 @operator(
-    "poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full, float eps, "
-    "int reduction) -> Tensor",
+    "poisson_nll_loss(Tensor input, Tensor target, bool log_input, bool full, float "
+    "eps, int reduction) -> Tensor",
     variants="function",
 )
 def poisson_nll_loss(input, target, log_input, full, eps, reduction):
@@ -360,8 +404,8 @@ _TWO_PI = 6.283185307179586
 
 
 @operator(
-    "hinge_embedding_loss(Tensor self, Tensor target, float margin=1.0, int reduction=1)"
-    " -> Tensor",
+    "hinge_embedding_loss(Tensor self, Tensor target, float margin=1.0, int "
+    "reduction=1) -> Tensor",
     variants="function",
 )
 def hinge_embedding_loss(self, target, margin, reduction):
@@ -372,8 +416,8 @@ def hinge_embedding_loss(self, target, margin, reduction):
 
 
 @operator(
-    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float margin=0.0, "
-    "int reduction=1) -> Tensor",
+    "margin_ranking_loss(Tensor input1, Tensor input2, Tensor target, float "
+    "margin=0.0, int reduction=1) -> Tensor",
     variants="function",
 )
 def margin_ranking_loss(input1, input2, target, margin, reduction):

@@ -1,7 +1,7 @@
 """Normalisation: batch, instance, group, layer and root mean square.
 
-All but the last share one computation: the input seen as (outer, inner) blocks, each with
-mean 0 and variance 1. Half types compute in float32.
+All but the last share one computation: the input seen as (outer, inner) blocks, each
+with mean 0 and variance 1. Half types compute in float32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
-from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._common import (
+    as_ints,
+    numel_of,
+    scalar_type_name,
+    torch,
+    wrap_dim,
+)
 from dispatchtorch.ops._precision import half, refuse_but_floats, single
 from dispatchtorch.tensor import bare
 
@@ -98,8 +104,8 @@ def _check_shape(x: Any, normalized_shape: Any, star: str) -> tuple[int, ...]:
     shape = as_ints(normalized_shape)
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at "
-            "least one element, but got normalized_shape = []"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing "
+            "at least one element, but got normalized_shape = []"
         )
     if x._shape[-len(shape) :] != shape or x.ndim < len(shape):
         listed = ", ".join(map(str, shape))
@@ -113,21 +119,20 @@ def _check_shape(x: Any, normalized_shape: Any, star: str) -> tuple[int, ...]:
 def _check_parameter(p: Any, name: str, shape: tuple[int, ...]) -> None:
     if p is not None and p._shape != shape:
         raise RuntimeError(
-            f"Expected {name} to be of same shape as normalized_shape, but got {name} of "
-            f"shape {list(p._shape)} and normalized_shape = {list(shape)}"
+            f"Expected {name} to be of same shape as normalized_shape, but got {name} "
+            f"of shape {list(p._shape)} and normalized_shape = {list(shape)}"
         )
 
 
 def _layer_checked(
     input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
 ) -> tuple[Any, ...]:
-    """Checked, with the input row-major."""
     shape = _check_shape(input, normalized_shape, "*, ")
     _check_parameter(weight, "weight", shape)
     _check_parameter(bias, "bias", shape)
     refuse_but_floats(input, "LayerNormKernelImpl")
     _check_mixed(input, weight, bias)
-    return input.contiguous(), len(shape), weight, bias, eps
+    return input, len(shape), weight, bias, eps
 
 
 def _trailing(count: int) -> tuple[int, ...]:
@@ -147,7 +152,7 @@ def native_layer_norm(input, normalized_shape, weight, bias, eps):
         input, normalized_shape, weight, bias, eps
     )
     dims = _trailing(count)
-    x = single(input)
+    x = single(input).contiguous()
     mean, rstd = _moments(x, dims, eps)
     made = (x - mean) * rstd
     if weight is not None:
@@ -207,8 +212,8 @@ def _grad_enabled() -> bool:
 
 native_layer_norm_backward.prepare = (
     lambda grad_out, input, normalized_shape, mean, rstd, weight, bias, mask, eps: (
-        grad_out.contiguous(),
-        input.contiguous(),
+        grad_out,
+        input,
         len(as_ints(normalized_shape)),
         mean,
         rstd,
@@ -237,7 +242,7 @@ derive_joint(
     variants="function",
 )
 def layer_norm(input, normalized_shape, weight, bias, eps, cudnn_enable):
-    """The last dims with mean 0 and variance 1, scaled and shifted (Ba et al., 2016)."""
+    """The last dims with mean 0 and variance 1 (Ba et al., 2016)."""
     return torch.native_layer_norm(input, normalized_shape, weight, bias, eps)[0]
 
 
@@ -270,7 +275,7 @@ def _group_checked(
     _check_channels(input, weight, bias, group)
     refuse_but_floats(input, "GroupNormKernelImpl")
     _check_mixed(input, weight, bias)
-    return input.contiguous(), weight, bias, N, C, HxW, group, eps
+    return input, weight, bias, N, C, HxW, group, eps
 
 
 def _check_channels(x: Any, weight: Any, bias: Any, group: int) -> None:
@@ -283,17 +288,17 @@ def _check_channels(x: Any, weight: Any, bias: Any, group: int) -> None:
     channels = x._shape[1]
     if channels % group:
         raise RuntimeError(
-            "Expected number of channels in input to be divisible by num_groups, but got "
-            f"input of shape {list(x._shape)} and num_groups={group}"
+            "Expected number of channels in input to be divisible by num_groups, but "
+            f"got input of shape {list(x._shape)} and num_groups={group}"
         )
     for p, name in ((weight, "weight"), (bias, "bias")):
         if p is not None and (p.ndim != 1 or p._shape[0] != channels):
             # PyTorch shows the weight's shape for either.
             shown = p if weight is None else weight
             raise RuntimeError(
-                f"Expected {name} to be a vector of size equal to the number of channels "
-                f"in input, but got {name} of shape {list(shown._shape)} and input of "
-                f"shape {list(x._shape)}"
+                f"Expected {name} to be a vector of size equal to the number of "
+                f"channels in input, but got {name} of shape {list(shown._shape)} and "
+                f"input of shape {list(x._shape)}"
             )
 
 
@@ -309,8 +314,8 @@ _SIZES = "int N, int C, int HxW, int group"
 
 
 @operator(
-    f"native_group_norm(Tensor input, Tensor? weight, Tensor? bias, {_SIZES}, float eps)"
-    " -> (Tensor output, Tensor mean, Tensor rstd)",
+    f"native_group_norm(Tensor input, Tensor? weight, Tensor? bias, {_SIZES}, float "
+    "eps) -> (Tensor output, Tensor mean, Tensor rstd)",
     lift=_PLAIN,
     variants="function",
     tags="tuple",
@@ -339,8 +344,8 @@ native_group_norm.prepare = _group_checked
 
 
 @operator(
-    "native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor rstd, "
-    f"Tensor? weight, {_SIZES}, bool[3] output_mask, float eps=0.0) -> "
+    "native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor "
+    f"rstd, Tensor? weight, {_SIZES}, bool[3] output_mask, float eps=0.0) -> "
     "(Tensor?, Tensor?, Tensor?)",
     lift=_PLAIN,
     variants="private",
@@ -378,8 +383,8 @@ def native_group_norm_backward(
 
 native_group_norm_backward.prepare = (
     lambda grad_out, input, mean, rstd, weight, N, C, HxW, group, mask, eps: (
-        grad_out.contiguous(),
-        input.contiguous(),
+        grad_out,
+        input,
         mean,
         rstd,
         weight,
@@ -431,10 +436,7 @@ def _batch_checked(
     eps: float,
 ) -> tuple[Any, ...]:
     if input.ndim < 2:
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [-{max(input.ndim, 1)}, "
-            f"{max(input.ndim, 1) - 1}], but got 1)"
-        )
+        wrap_dim(1, input.ndim)
     channels = input._shape[1]
     named = {
         "running_mean": running_mean,
@@ -532,8 +534,9 @@ native_batch_norm.prepare = _batch_checked
 
 @operator(
     "native_batch_norm_backward(Tensor grad_out, Tensor input, Tensor? weight, "
-    "Tensor? running_mean, Tensor? running_var, Tensor? save_mean, Tensor? save_invstd, "
-    "bool train, float eps, bool[3] output_mask) -> (Tensor?, Tensor?, Tensor?)",
+    "Tensor? running_mean, Tensor? running_var, Tensor? save_mean, Tensor? "
+    "save_invstd, bool train, float eps, bool[3] output_mask) -> (Tensor?, Tensor?, "
+    "Tensor?)",
     lift=_PLAIN,
     variants="private",
 )
@@ -580,8 +583,8 @@ derive_joint(
     "input weight bias",
     lambda grad, input, weight, running_mean, running_var, training, eps, save_mean,
     save_invstd, needs: torch.native_batch_norm_backward(
-        grad, input, weight, running_mean, running_var, save_mean, save_invstd, training,
-        eps, needs,
+        grad, input, weight, running_mean, running_var, save_mean, save_invstd,
+        training, eps, needs,
     ),
     outputs_=(0,),
 )  # fmt: skip
@@ -595,8 +598,8 @@ def _check_both(running_mean: Any, running_var: Any) -> None:
 
 
 @operator(
-    f"batch_norm(Tensor input, Tensor? weight, Tensor? bias, {_RUNNING}, float momentum, "
-    "float eps, bool cudnn_enabled) -> Tensor",
+    f"batch_norm(Tensor input, Tensor? weight, Tensor? bias, {_RUNNING}, float "
+    "momentum, float eps, bool cudnn_enabled) -> Tensor",
     variants="function",
 )
 def batch_norm(
@@ -638,8 +641,8 @@ def instance_norm(
     """Each channel of each sample with mean 0 and variance 1 (Ulyanov et al., 2016)."""
     if not use_input_stats and (running_mean is None or running_var is None):
         raise RuntimeError(
-            "Expected running_mean and running_var to be defined when use_input_stats is "
-            "false"
+            "Expected running_mean and running_var to be defined when use_input_stats "
+            "is false"
         )
     _check_both(running_mean, running_var)
     samples, channels = input._shape[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator
 from dispatchtorch.lift import Plain
@@ -47,21 +48,23 @@ def _family(name: str, compute: Any, gradient: Any, documentation: str) -> None:
             raise RuntimeError(
                 "softmax with half to float conversion is not supported on CPU"
             )
-        wrapped = wrap_dim(dim, self.ndim)
-        last = "lastdim_" if self.ndim == 0 or wrapped == self.ndim - 1 else ""
-        if numel_of(self._shape):
+        ndim = len(self._shape)
+        wrapped = dim if 0 <= dim < ndim else wrap_dim(dim, ndim)
+        if not self._keys & dtypes.FLOATING_MASK and numel_of(self._shape):
+            last = "lastdim_" if wrapped >= ndim - 1 else ""
             refuse_but_floats(self, f"{name}_{last}kernel_impl")
-        return self.contiguous(), wrapped
+        return self, wrapped
 
     def body(self, dim, half_to_float):  # type: ignore[no-untyped-def]
         x, dim = checked(self, dim, half_to_float)
         if not numel_of(x._shape):
             return torch.empty_like(x)
-        return compute(x, dim)
+        return compute(x.contiguous(), dim)
 
     def prepared(self, dim, half_to_float):  # type: ignore[no-untyped-def]
         x, dim = checked(self, dim, half_to_float)
-        return (x if x.ndim else x.reshape(1)), dim, x._shape
+        shape = x._shape
+        return (x if shape else x.reshape(1)), dim, shape
 
     op = operator(
         f"_{name}(Tensor self, int dim, bool half_to_float) -> Tensor",

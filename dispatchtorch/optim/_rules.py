@@ -182,7 +182,8 @@ class RuleOptimizer(Optimizer):
         Returns:
             What ``closure`` returned, or None.
         """
-        with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+        recorded = self.defaults.get("differentiable")
+        with torch.enable_grad() if recorded else torch.no_grad():
             loss = None
             if closure is not None:
                 with torch.enable_grad():

@@ -91,6 +91,16 @@ def test_sparse_gradients_say_that_they_are_missing() -> None:
         made.sum().backward()
 
 
+def test_table_may_change_between_forward_and_backward(device: str) -> None:
+    def run(t: Any, i: Any, w: Any) -> Any:
+        first = t.nn.functional.embedding(i, w)
+        with t.no_grad():
+            w.mul_(2)
+        return first
+
+    compare(run, c(INDICES), g(TABLE), device=device)
+
+
 def test_derivatives(device: str) -> None:
     w = dt.tensor(TABLE.tolist(), dtype=dt.float64, device=device, requires_grad=True)
     i = dt.tensor(INDICES.tolist(), device=device)
@@ -155,7 +165,8 @@ def test_sample_weights(device: str) -> None:
             device=device,
         )  # fmt: skip
     compare(
-        _bag(mode="sum"), c(INDICES), g(TABLE), None, g(SAMPLE_WEIGHTS[:6].reshape(2, 3)),
+        _bag(mode="sum"), c(INDICES), g(TABLE), None,
+        g(SAMPLE_WEIGHTS[:6].reshape(2, 3)),
         device=device,
     )  # fmt: skip
 

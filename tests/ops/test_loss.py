@@ -268,7 +268,8 @@ ERRORS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "multi_margin p": (_f("multi_margin_loss", p=3), (c(X), c(LABELS))),
     "multi_margin batch": (_f("multi_margin_loss"), (c(X), c(LABELS[:2]))),
     "multi_margin range": (_f("multi_margin_loss"), (c(X), c(LABELS + 3))),
-    "multi_margin weight": (_weighted("multi_margin_loss"), (c(X), c(LABELS), c(W[:2]))),
+    "multi_margin weight": (
+        _weighted("multi_margin_loss"), (c(X), c(LABELS), c(W[:2]))),
     "multi_margin dims": (_f("multi_margin_loss"), (c(IMAGES), c(LABELS))),
     "multi_margin integers": (
         _f("multi_margin_loss"), (c(np.ones((3, 5), int)), c(LABELS))),

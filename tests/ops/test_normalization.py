@@ -75,8 +75,8 @@ def _response(t: Any, x: Any, size: int = 3) -> Any:
     return t.nn.functional.local_response_norm(x, size, 0.1, 0.6, 1.5)
 
 
-AFFINE = {"layer": (_layer, TAIL, TAIL), "group": (_group, W, B), "batch": (_batch, W, B),
-          "instance": (_instance, W, B)}  # fmt: skip
+AFFINE = {"layer": (_layer, TAIL, TAIL), "group": (_group, W, B),
+          "batch": (_batch, W, B), "instance": (_instance, W, B)}  # fmt: skip
 RUNNING = {"batch": _batch_running, "batch_eval": _batch_eval,
            "instance": _instance_running, "instance_eval": _instance_eval}  # fmt: skip
 

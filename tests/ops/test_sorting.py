@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dispatchtorch as torch
-from tests.ops.oracle import compare, spec
+from .oracle import compare, spec
 
 oracle = pytest.importorskip("torch")
 r = np.random.default_rng(0)

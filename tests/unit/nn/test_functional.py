@@ -1,4 +1,4 @@
-"""The public face of ``torch.nn.functional``: names, signatures, where they come from."""
+"""The public face of ``torch.nn.functional``: names, signatures, origins."""
 
 from __future__ import annotations
 

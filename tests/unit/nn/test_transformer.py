@@ -48,8 +48,11 @@ CALLS = [
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [(options, call) for options in OPTIONS[:1] + OPTIONS[-2:] for call in CALLS]
+    + [(options, call) for options in OPTIONS[1:-2] for call in CALLS[2:4]],
+)
 def test_attention(same, options, call):
     sizes = {"k": 3, "v": 5} if "kdim" in options else {"k": 4, "v": 4}
     setup = ATTENTION.format(bf="batch_first" in options, options=options, **sizes)
@@ -104,7 +107,7 @@ def test_attention_checks(same, call):
 
 MODEL = """
 import warnings; warnings.simplefilter('ignore')
-m = nn.Transformer(8, 2, 2, 2, 16, {options})
+m = nn.Transformer(8, 2, 1, 1, 16, {options})
 src, tgt = torch.randn(4, 4, 8), torch.randn(4, 4, 8)
 causal = m.generate_square_subsequent_mask(4)
 pad = torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0]]).bool()
@@ -126,8 +129,11 @@ MODEL_CALLS = [
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("call", MODEL_CALLS)
-@pytest.mark.parametrize("options", MODELS)
+@pytest.mark.parametrize(
+    ("options", "call"),
+    [(options, call) for options in MODELS[:1] + MODELS[5:6] for call in MODEL_CALLS]
+    + [(options, call) for options in MODELS[1:] for call in MODEL_CALLS[3:5]],
+)
 def test_model(same, options, call):
     setup = MODEL.format(options=options)
     same(

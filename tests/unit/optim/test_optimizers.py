@@ -62,7 +62,6 @@ MUON: list[dict[str, Any]] = [
     {"lr": 0.1, "nesterov": False, "momentum": 0.5, "weight_decay": 0.3},
     {"lr": 0.1, "adjust_lr_fn": "match_rms_adamw", "ns_steps": 3},
 ]
-NO_FOREACH = ("Muon", "LBFGS", "SparseAdam")
 
 
 def name_of(case: Any) -> str:
@@ -267,7 +266,6 @@ def test_state_goes_to_the_oracle_and_back(name: str, options: dict[str, Any]) -
     run(torch, ours, mine, 8, first=5)
     for one, other in zip(back, mine, strict=True):
         np.testing.assert_allclose(numbers(one), numbers(other), 2e-5, 2e-6)
-    assert_same_state(again, ours, 2e-5, 2e-6) if torch is oracle else None
 
 
 @pytest.mark.parametrize(
