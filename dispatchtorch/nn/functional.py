@@ -39,7 +39,7 @@ _OPERATORS = tuple(
     cosine_similarity elu_ gelu hardshrink hardtanh_ leaky_relu_ linear
     native_channel_shuffle one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle
     prelu relu_ rrelu_ scaled_dot_product_attention selu_ softplus softshrink threshold_
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 _ROOMS = (

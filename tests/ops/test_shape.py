@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import dispatchtorch as torch
+
 from .oracle import compare, spec
 
 oracle = pytest.importorskip("torch")

@@ -180,7 +180,7 @@ def _norms(xp: Any) -> dict[str, Function]:
             else:
                 by_input = grad * scale
             by_input = by_input.reshape(shape).astype(kind, copy=False)
-        return by_input, by_weight, by_bias.astype(of) if mask[2] else None
+        return by_input, by_weight, by_bias.astype(of) if mask[2] else None  # type: ignore[union-attr]
 
     def group_norm(
         x: Any, weight: Any, bias: Any, n: int, c: int, hw: int, group: int, eps: float

@@ -247,7 +247,7 @@ def _activations(xp: Any) -> dict[str, Function]:
         "_leaky_relu_backward": leaky_relu_backward,
         "hardswish": hardswish,
     }
-    kernels = {name: _elementwise(xp, function) for name, function in made.items()}
+    kernels = {name: _elementwise(xp, function) for name, function in made.items()}  # type: ignore[arg-type]
     kernels["threshold_backward"] = threshold_backward
     return kernels
 
