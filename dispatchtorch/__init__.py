@@ -60,6 +60,7 @@ for _alias, _name in {
 _LAZY = {
     name: module
     for module, names in {
+        "dispatchtorch.amp": "autocast",
         "dispatchtorch.serialization": "save load",
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
         "set_rng_state Generator default_generator",

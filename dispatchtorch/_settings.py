@@ -13,8 +13,11 @@ from dispatchtorch.dtypes import set_default_dtype
 from dispatchtorch.tensor import Tensor
 
 __all__ = [
+    "get_autocast_dtype",
     "get_default_device",
     "get_num_threads",
+    "is_autocast_cache_enabled",
+    "is_autocast_enabled",
     "is_complex",
     "is_floating_point",
     "is_storage",
@@ -80,6 +83,21 @@ def set_default_tensor_type(t: Any) -> None:
     if found is None:
         raise TypeError(f"invalid type object: {t!r}")
     set_default_dtype(found)
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """False: there is no autocast yet, so it is never on."""
+    return False
+
+
+def get_autocast_dtype(device_type: str) -> dtypes.dtype:
+    """The dtype that autocast would cast to."""
+    return dtypes.bfloat16 if device_type == "cpu" else dtypes.float16
+
+
+def is_autocast_cache_enabled() -> bool:
+    """False: there is no autocast yet, and so no cache of its casts."""
+    return False
 
 
 _threads: int | None = None

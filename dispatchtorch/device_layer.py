@@ -373,6 +373,8 @@ def _unsupported(op: Operator, backend: Backend) -> Function:
 
 def _without_device(op: Operator) -> Function:
     def missing(*args: Any) -> Any:
+        if op.prepare is not None:
+            op.prepare(*args)  # knows better words, e.g. for an empty list
         raise TypeError(f"{op.name}() got no tensor to take the device from")
 
     return missing

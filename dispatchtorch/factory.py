@@ -83,6 +83,9 @@ class _Kinds:
         self.shape: tuple[int, ...] | None = None
 
     def visit(self, data: Any, path: list[int]) -> Any:
+        if isinstance(data, np.generic):  # before float, which float64 is one of
+            self._explicit(dtypes.from_host_dtype(data.dtype))
+            return data.item()
         if isinstance(data, bool):
             self.category = max(self.category, dtypes.BOOL)
         elif isinstance(data, int):

@@ -26,6 +26,6 @@ for step in range(30):
     grads = torch.autograd.grad(loss, [Wh, Uh, bh])
     with torch.no_grad():
         for p, g in zip([Wh, Uh, bh], grads):
-            p -= 0.02 * g
+            p -= 0.005 * g
     if step % 10 == 0 or step == 29:
         print(f"step {step:2d}  loss {loss.item():.4f}")

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 DEVICES = ("cpu", "loopback")
 
 
+KNOWN_FAILURES = Path(__file__).with_name("known_failures.txt")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    lines = KNOWN_FAILURES.read_text(encoding="utf-8").splitlines()
+    known = {line for line in lines if line and not line.startswith("#")}
+    expected = pytest.mark.xfail(reason="listed in tests/known_failures.txt")
+    for item in items:
+        if item.nodeid in known:
+            item.add_marker(expected)
     if importlib.util.find_spec("torch") is None:
         skip = pytest.mark.skip(reason="PyTorch, the oracle, isn't installed")
         for item in items:

@@ -7,6 +7,9 @@ from typing import Any
 from dispatchtorch.autograd import engine, graph, layer
 from dispatchtorch.autograd.anomaly import detect_anomaly, set_detect_anomaly
 from dispatchtorch.autograd.api import backward, grad
+from dispatchtorch.autograd.engine import (
+    is_checkpoint_valid as _is_checkpoint_valid,
+)
 from dispatchtorch.autograd.function import Function, once_differentiable
 from dispatchtorch.autograd.grad_mode import (
     enable_grad,
@@ -33,7 +36,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-_ = (engine, layer)
+_ = (engine, layer, _is_checkpoint_valid)
 
 
 def __getattr__(name: str) -> Any:

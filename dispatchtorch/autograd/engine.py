@@ -43,11 +43,19 @@ def run_backward(
     before = (tls.mask, tls.include)
     mask = tls.mask | AUTOGRAD | VIEW if create_graph else tls.mask & ~(AUTOGRAD | VIEW)
     state.update(mask, tls.include)
+    outer = tls.partial_backward
+    tls.partial_backward = inputs is not None
     try:
         run = _Run(retain_graph, create_graph, inputs, accumulate_inputs)
         return run.execute(roots, grads)
     finally:
+        tls.partial_backward = outer
         state.update(*before)
+
+
+def is_checkpoint_valid() -> bool:
+    """Whether a checkpoint may recompute: not where only chosen inputs get gradients."""
+    return not state.tls.partial_backward
 
 
 class _Run:

@@ -22,6 +22,7 @@ class _ThreadState(threading.local):
     devices: tuple[Any, ...] = ()  # `with torch.device(...)` blocks
     function_modes: tuple[Any, ...] = ()
     dispatch_modes: tuple[Any, ...] = ()
+    partial_backward = False  # inside a backward pass to chosen inputs
     saved_tensor_hooks: tuple[Any, ...] = ()
 
 
