@@ -370,8 +370,10 @@ def linear_cross_entropy(
 ) -> Tensor:
     """:func:`cross_entropy` of ``linear(input, linear_weight, linear_bias)``.
 
-    ``options`` say how the product may be cut into chunks; it is formed whole here,
-    which gives the same loss.
+    ``input`` is (in_features) or (N, in_features), ``linear_weight`` (C, in_features)
+    or (C, d1, …, in_features). With ``options``, the logits of a batch are formed some
+    rows at a time, and again in the backward pass, so that they are never in memory
+    whole.
     """
     if input.dim() not in (1, 2):
         raise RuntimeError(
@@ -382,21 +384,65 @@ def linear_cross_entropy(
             "expected equal input and linear_weight last dimensions (in_features), got "
             f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
         )
+    number = _number(reduction)
+    ignored = -100 if ignore_index is None else ignore_index
     outputs = tuple(linear_weight.shape[:-1])
     if len(outputs) > 1:
         linear_weight = linear_weight.flatten(0, -2)
         linear_bias = None if linear_bias is None else linear_bias.flatten()
-    logits = operators.linear(input, linear_weight, linear_bias)
-    if len(outputs) > 1:
-        logits = logits.reshape((*input.shape[:-1], *outputs))
-    return cross_entropy(
-        logits,
-        target,
-        weight,
-        ignore_index=-100 if ignore_index is None else ignore_index,
-        reduction=reduction,
-        label_smoothing=label_smoothing,
-    )
+
+    def losses(rows: Any, targets: Any, how: int) -> Any:
+        logits = operators.linear(rows, linear_weight, linear_bias)
+        if len(outputs) > 1:
+            logits = logits.reshape((*rows.shape[:-1], *outputs))
+        return operators.cross_entropy_loss(
+            logits, targets, weight, how, ignored, label_smoothing
+        )
+
+    rows = 0
+    if options is not None and input.dim() == 2 and target.dim():
+        rows = _chunk_rows(options, input, linear_weight)
+    if not rows or rows >= input.shape[0] or input.shape[0] != target.shape[0]:
+        return losses(input, target, number)
+    from dispatchtorch.utils.checkpoint import checkpoint
+
+    how = 0 if number == 0 else 2
+    parts = [
+        checkpoint(losses, x, y, how, use_reentrant=False, preserve_rng_state=False)
+        for x, y in zip(input.split(rows), target.split(rows), strict=True)
+    ]
+    if number == 0:
+        return operators.cat(parts)
+    total = operators.stack(parts).sum()
+    if number == 2:
+        return total
+    if target.is_floating_point():
+        return total / (target.numel() // outputs[0])
+    valid = target != ignored
+    if weight is None:
+        return total / valid.sum()
+    return total / weight[target[valid]].sum()
+
+
+def _chunk_rows(options: Any, input: Any, weight: Any) -> int:
+    """How many rows of a batch are worked on at a time; 0 for all of them."""
+    wider = options.acc_dtype is not None and options.acc_dtype is not input.dtype
+    if wider or (input.dtype.itemsize < 4 and options.acc_policy not in _COMPACT):
+        raise NotImplementedError(
+            "linear_cross_entropy: gradients are accumulated in the input's dtype only "
+            f"(acc_policy={options.acc_policy!r}, acc_dtype={options.acc_dtype})"
+        )
+    if options.batch_chunk_size is not None:
+        return int(options.batch_chunk_size)
+    if options.chunking_method is None:
+        return 0
+    # A piece of the logits is about as large as the input, or ``ratio`` times so.
+    ratio = int(options.chunking_method.partition(":")[2] or 2)
+    classes = max(weight.shape[0], 1)
+    return max(1, ratio * input.numel() // classes)
+
+
+_COMPACT = ("auto", "compact")
 
 
 def multi_margin_loss(

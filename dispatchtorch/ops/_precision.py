@@ -1,4 +1,4 @@
-"""What the operators of neural networks share: their dtypes, and float32 for halves."""
+"""What operators of neural networks share: their dtypes, and float32 for halves."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.ops._common import scalar_type_name
 
-__all__ = ["floats_only", "half", "in_single", "refuse_but_floats", "single"]
+__all__ = [
+    "floats_only",
+    "half",
+    "has_values",
+    "in_single",
+    "refuse_but_floats",
+    "single",
+]
 
 Body = Callable[..., Any]
 
@@ -24,6 +31,11 @@ def single(value: Any) -> Any:
     """A tensor of a half type in float32; any other value as it is."""
     keys = getattr(value, "_keys", 0)
     return value.to(dtypes.float32) if keys & _HALF else value
+
+
+def has_values(t: Any) -> bool:
+    """Whether values can be read: ``meta`` tensors have none."""
+    return bool(t._backend.device_type != "meta")
 
 
 def in_single(body: Body) -> Body:

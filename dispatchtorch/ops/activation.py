@@ -17,6 +17,7 @@ from dispatchtorch.lift import Pointwise
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
 from dispatchtorch.ops._precision import (
     floats_only,
+    has_values,
     in_single,
     refuse_but_floats,
 )
@@ -576,6 +577,8 @@ def rrelu_with_noise(self, noise, lower, upper, training, generator):
             '"rrelu_with_noise_out_cpu" not implemented for '
             f"'{scalar_type_name(self.dtype)}'"
         )
+    if not has_values(self):
+        return torch.empty_like(self)
     # Slopes are drawn for the negative elements alone, in order and in float64.
     negative = self <= 0
     count = int(negative.sum())

@@ -9,7 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
-from dispatchtorch.ops._precision import in_single, refuse_but_floats
+from dispatchtorch.ops._precision import has_values, in_single, refuse_but_floats
 from dispatchtorch.ops.loss import MEAN, NONE, SUM, reduced, refuse_gradient
 
 _PLAIN = Plain()
@@ -64,6 +64,8 @@ def _weights(weight: Any, labels: Any, valid: Any, like: Any) -> Any:
 
 
 def _check_range(labels: Any, classes: int) -> None:
+    if not has_values(labels):
+        return
     outside = (labels < 0) | (labels >= classes)
     if bool(outside.any()):
         first = torch.masked_select(labels, outside)[0].item()
@@ -348,7 +350,7 @@ def multi_margin_loss(self, target, p, margin, weight, reduction):
     refuse_but_floats(self, "multi_margin_loss_cpu_kernel")
     _check_long(target)
     labels = target.reshape(samples, 1)
-    if bool(((labels < 0) | (labels >= classes)).any()):
+    if has_values(labels) and bool(((labels < 0) | (labels >= classes)).any()):
         raise RuntimeError("target out of range")
     scores = self.reshape(samples, classes)
     short = torch.clamp_min(margin - scores.gather(1, labels) + scores, 0)
@@ -378,7 +380,7 @@ def multilabel_margin_loss(self, target, reduction):
         )
     refuse_but_floats(self, "multilabel_margin_loss_forward_out_frame")
     _check_long(target)
-    if bool(((target < -1) | (target >= classes)).any()):
+    if has_values(target) and bool(((target < -1) | (target >= classes)).any()):
         raise RuntimeError("argument #2 'target' is out of range")
     labels = target.reshape(samples, classes)
     scores = self.reshape(samples, classes)

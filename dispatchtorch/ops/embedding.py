@@ -9,7 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
-from dispatchtorch.ops._precision import half
+from dispatchtorch.ops._precision import half, has_values
 
 _PLAIN = Plain()
 _INDEX = (dtypes.int64, dtypes.int32)
@@ -31,7 +31,7 @@ def _check_indices(indices: Any, op: str) -> None:
 
 
 def _check_range(indices: Any, rows: int) -> None:
-    if bool(((indices < 0) | (indices >= rows)).any()):
+    if has_values(indices) and bool(((indices < 0) | (indices >= rows)).any()):
         raise IndexError("index out of range in self")
 
 
@@ -202,7 +202,7 @@ def _bag_checked(
         "Half, BFloat16, Float, Double",
     )
     indices, offsets = indices.to(torch.int64), offsets.to(torch.int64)
-    if offsets._shape[0]:
+    if offsets._shape[0] and has_values(offsets):
         first, last = offsets[0].item(), offsets[-1].item()
         if first != 0:
             raise RuntimeError(
@@ -214,7 +214,7 @@ def _bag_checked(
                 "offsets[-1] can not be greater than input's length "
                 f"{indices._shape[0]} but got offsets[-1] of {last}"
             )
-    elif include_last:
+    elif include_last and not offsets._shape[0]:
         raise RuntimeError(
             "include_last_offset: number of offsets should be at least 1"
         )
@@ -225,7 +225,7 @@ def _bag_maxima(rows: Any, indices: Any, bag: Any, counted: Any, sizes: Any) -> 
     """Each bag's maxima, and the index of the first row that reaches each."""
     total, width = rows._shape
     bags = sizes._shape[0]
-    if not total or not bags:
+    if not total or not bags or not has_values(rows):
         return rows.new_zeros((bags, width)), indices.new_zeros((bags, width))
     # The bags as a padded (bags, longest, width) block.
     first = torch.cumsum(torch.ones_like(bag), 0) - 1
@@ -356,6 +356,8 @@ def one_hot(self, num_classes):
             raise RuntimeError(
                 "Can not infer total number of classes from empty tensor."
             )
+        return self.new_zeros((*self._shape, num_classes))
+    if not has_values(self) and num_classes > 0:
         return self.new_zeros((*self._shape, num_classes))
     if int(self.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")

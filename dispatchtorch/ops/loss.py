@@ -13,9 +13,14 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator
-from dispatchtorch.lift import Pointwise
+from dispatchtorch.lift import Pointwise, broadcast_shapes
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
-from dispatchtorch.ops._precision import floats_only, in_single, refuse_but_floats
+from dispatchtorch.ops._precision import (
+    floats_only,
+    has_values,
+    in_single,
+    refuse_but_floats,
+)
 
 __all__ = ["MEAN", "NONE", "SUM", "reduced"]
 
@@ -61,9 +66,9 @@ class _Checked(Pointwise):
     def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
         if self.check is None:
             return []
-        constants["check"] = self.check
+        constants["check_arguments"] = self.check
         rest = "".join(f", {a.name}" for a in op.schema.arguments[3:])
-        return [f"check(self, target{rest})"]
+        return [f"check_arguments(self, target{rest})"]
 
 
 def _compared(
@@ -108,6 +113,7 @@ def _compared(
         variants="private",
     )(unpromoted if as_self else computed)
     op.__doc__ = losses.__doc__
+    op.shape(_shape_of)
     gradient = operator(
         f"{name}_backward(Tensor grad_output, Tensor self, Tensor target, "
         f"int reduction{parameters.partition('=')[0]}) -> Tensor",
@@ -117,6 +123,10 @@ def _compared(
     gradient.__doc__ = f"The gradient of :func:`{name}` by ``self``."
 
     derive(op, self=by_self, target=by_target)
+
+
+def _shape_of(x: Any, y: Any, reduction: int, *rest: Any) -> tuple[Any, Any]:
+    return () if reduction else broadcast_shapes([x.shape, y.shape]), x.dtype
 
 
 def _scaled(slopes: Any, grad: Any, reduction: int) -> Any:
@@ -255,6 +265,8 @@ _BCE = "Tensor? weight=None, int reduction=1"
 
 
 def _between_0_and_1(t: Any, which: str) -> None:
+    if not has_values(t):
+        return
     inside = (t >= 0) & (t <= 1)
     if not bool(inside.all()):
         raise RuntimeError(f"all elements of {which} should be between 0 and 1")

@@ -369,6 +369,48 @@ def test_linear_cross_entropy(reduction: str, device: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("options", [{"batch_chunk_size": 2}, {}])
+@pytest.mark.parametrize("weight", [None, W])
+def test_chunks_of_linear_cross_entropy_change_nothing(
+    reduction: str, options: Any, weight: Any, device: str
+) -> None:
+    chunks = dt.nn.modules.linear_cross_entropy_options.LinearCrossEntropyOptions
+    made = []
+    for given in (None, chunks(**options)):
+        x, w = (
+            dt.tensor(v.tolist(), device=device, requires_grad=True)
+            for v in (np.random.default_rng(0).normal(size=(7, 3)), X.T * 2)
+        )
+        y = dt.tensor([0, 4, 2, 1, 1, 3, 2], device=device)
+        scale = None if weight is None else dt.tensor(weight.tolist(), device=device)
+        loss = F.linear_cross_entropy(
+            x, w, y, weight=scale, reduction=reduction, ignore_index=3, options=given
+        )
+        loss.sum().backward()
+        made.append((loss, x.grad, w.grad))
+    for a, b in zip(*made, strict=True):
+        assert dt.allclose(a, b, atol=1e-5)
+
+
+def test_wider_sums_of_linear_cross_entropy_are_refused() -> None:
+    chunks = dt.nn.modules.linear_cross_entropy_options.LinearCrossEntropyOptions
+    x = dt.ones(4, 3)
+    with pytest.raises(NotImplementedError, match="acc_dtype"):
+        F.linear_cross_entropy(
+            x, dt.ones(5, 3), dt.tensor([0, 1, 2, 3]),
+            options=chunks(acc_dtype=dt.float64),
+        )  # fmt: skip
+
+
+def test_shapes_are_known_without_values() -> None:
+    x, y = dt.empty(3, 5, device="meta"), dt.empty(3, device="meta", dtype=dt.int64)
+    assert F.cross_entropy(x, y).shape == ()
+    assert F.mse_loss(x, x, reduction="none").shape == (3, 5)
+    assert F.smooth_l1_loss(x, x).device.type == "meta"
+    assert F.binary_cross_entropy(x, x).shape == ()
+
+
 # Connectionist temporal classification.
 
 _LOGITS = _RNG.normal(size=(6, 3, 5))
