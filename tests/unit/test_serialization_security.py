@@ -52,7 +52,7 @@ _watching = threading.local()
 
 def _audit(event, args):
     if getattr(_watching, "events", None) is not None and event.startswith(_DANGEROUS):
-        _watching.events.append((event, str(args)[:80]))
+        _watching.events.append((event, str(args)))
 
 
 sys.addaudithook(_audit)
