@@ -6,6 +6,7 @@ from typing import Any
 
 from dispatchtorch._tensor_methods import disabled as _disabled_torch_function_impl
 from dispatchtorch.autograd.grad_mode import is_grad_enabled
+from dispatchtorch.errors import LinAlgError as _LinAlgError
 from dispatchtorch.overrides import DisableTorchFunction, DisableTorchFunctionSubclass
 from dispatchtorch.size import Size
 from dispatchtorch.tensor import Tensor as TensorBase
@@ -15,6 +16,7 @@ __all__ = [
     "DisableTorchFunctionSubclass",
     "Size",
     "TensorBase",
+    "_LinAlgError",
     "_disabled_torch_dispatch_impl",
     "_disabled_torch_function_impl",
     "is_grad_enabled",

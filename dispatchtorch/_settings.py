@@ -76,10 +76,10 @@ def typename(obj: Any) -> str:
 
 def set_default_tensor_type(t: Any) -> None:
     """Sets the default dtype by a tensor type's name (legacy)."""
-    from dispatchtorch._tensor_methods import _TYPE_NAMES
+    from dispatchtorch._tensor_methods import TYPE_NAMES
 
     name = t if isinstance(t, str) else getattr(t, "__name__", str(t))
-    found = _TYPE_NAMES.get(name.rpartition(".")[2])
+    found = TYPE_NAMES.get(name.rpartition(".")[2])
     if found is None:
         raise TypeError(f"invalid type object: {t!r}")
     set_default_dtype(found)

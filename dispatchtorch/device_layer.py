@@ -159,6 +159,9 @@ def positional_body(op: Operator) -> Function:
 def decomposition(op: Operator, keys: int) -> Function:
     """The body; below autograd, on aliases that have no history to record."""
     body = positional_body(op)
+    derived = op.derivative is not None or op.tags & {"fresh", "nondifferentiable"}
+    if derived and not op.tags & {"view", "views", "inplace"}:
+        body = _without_views(body)
     if not keys & K.AUTOGRAD:
         return body
     if "views" in op.tags:
@@ -173,6 +176,38 @@ def decomposition(op: Operator, keys: int) -> Function:
         return body(*[_without_history(each) for each in args])
 
     return below_autograd
+
+
+def _without_views(body: Function) -> Function:
+    """A decomposition whose results aren't views, though it may end in a view of its own."""
+
+    def fresh(*args: Any) -> Any:
+        made = body(*args)
+        if type(made) is Tensor:
+            return made if made._base is None else _not_a_view(made, args)
+        if isinstance(made, tuple) and any(
+            getattr(each, "_base", None) is not None for each in made
+        ):
+            return type(made)(
+                [
+                    each
+                    if getattr(each, "_base", None) is None
+                    else _not_a_view(each, args)
+                    for each in made
+                ]
+            )
+        return made
+
+    return fresh
+
+
+def _not_a_view(made: Tensor, args: tuple[Any, ...]) -> Tensor:
+    if any(each is made for each in args):
+        return made
+    own = new_tensor(made._data, made._keys & ~K.VIEW)
+    own._edge = made._edge
+    own._ver = made._ver
+    return own
 
 
 def _without_history(value: Any) -> Any:
@@ -447,10 +482,18 @@ class BookkeepingLayer(Layer):
 def _writing(op: Operator, inner: Function, inference: bool) -> Function:
     listed = ", ".join(a.name for a in op.schema.arguments)
     first = op.schema.arguments[0].name
+    others = []
+    if "pointwise" in op.tags:
+        others = [a.name for a in op.schema.arguments[1:] if a.is_tensor]
+    shares = " or ".join(f"getattr({n}, '_ver', None) is ver" for n in others)
     lines = [
         f"def kernel({listed}):",
         f"    if {first}._base is not None: check_overlap({first})",
         f"    if {first}._keys & INFERENCE: check_inference({first})",
+        f"    ver = {first}._ver",
+        # Tensors that share memory share their version.
+        f"    if ver is not None and ({shares}):" if shares else "",
+        f"        check_operands({first}, ({', '.join(others)},))" if shares else "",
         f"    inner({listed})",
         f"    ver = {first}._ver",
         f"    if ver is None: {first}._ver = [1, 0]",
@@ -458,12 +501,21 @@ def _writing(op: Operator, inner: Function, inference: bool) -> Function:
         f"    return {first}",
     ]
     constants = {
+        "check_operands": _check_operands,
         "inner": inner,
         "check_overlap": check_overlap,
         "check_inference": _check_inference if not inference else _nothing,
         "INFERENCE": K.INFERENCE,
     }
     return compile_function("\n".join(lines), "kernel", constants)
+
+
+def _check_operands(out: Tensor, operands: tuple[Any, ...]) -> None:
+    from dispatchtorch.out_argument import check_operand_overlap
+
+    for each in operands:
+        if isinstance(each, Tensor) and each is not out:
+            check_operand_overlap(out, each)
 
 
 def _nothing(t: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 RuntimeError
 ├── OutOfMemoryError             no memory left on a device
+├── LinAlgError                  a matrix is singular, not positive, …
 ├── FallbackError                the policy "error" forbade a crossing to the host
 └── UnknownDeviceError           no plugin provides the device (see plugins)
 NotImplementedError
@@ -10,11 +11,20 @@ NotImplementedError
 
 from __future__ import annotations
 
-__all__ = ["FallbackError", "OutOfMemoryError", "UnsupportedOperator"]
+__all__ = ["FallbackError", "LinAlgError", "OutOfMemoryError", "UnsupportedOperator"]
 
 
 class OutOfMemoryError(RuntimeError):
     """A device couldn't give the memory asked for."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that an algorithm can't take: singular, not positive definite, …"""
+
+
+# The name that users see it under (torch.linalg.LinAlgError is torch._C's too).
+LinAlgError.__name__ = LinAlgError.__qualname__ = "_LinAlgError"
+LinAlgError.__module__ = "torch._C"
 
 
 class FallbackError(RuntimeError):

@@ -127,7 +127,7 @@ def block_diag(*tensors: Any) -> Any:
 
 
 def _at_least(n: int) -> Any:
-    from dispatchtorch.ops.shape import at_least
+    from dispatchtorch.ops.joining import at_least
 
     def function(*tensors: Any) -> Any:
         if len(tensors) == 1 and not isinstance(tensors[0], (list, tuple)):

@@ -6,14 +6,12 @@ wrong, and the error is PyTorch's; or a Python scalar stands where PyTorch takes
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.codegen import fits, parameter_names
 from dispatchtorch.dispatch.operator import Operator, Packet
 from dispatchtorch.dispatch.schema import REQUIRED
-from dispatchtorch.dtypes import can_cast, scalar_type_name
 from dispatchtorch.tensor import Tensor
 
 __all__ = ["given_arguments", "overrides_of"]
@@ -178,81 +176,13 @@ def _signature(op: Operator, form: str) -> str:
     return ", ".join(parts)
 
 
-def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
-    """Runs an operator and writes its result to ``out`` (a tensor, or several)."""
-    outs = out if isinstance(out, (tuple, list)) else (out,)
-    for each in outs:
-        if not isinstance(each, Tensor):
-            raise TypeError(
-                f"{op.name}(): argument 'out' must be Tensor, not {type(each).__name__}"
-            )
-        if each.requires_grad and _grad_enabled():
-            raise _out_grad(op)
-    flat = [a for a in args if isinstance(a, Tensor)]
-    if _grad_enabled() and any(a.requires_grad for a in flat):
-        raise _out_grad(op)
-    if "factory" in op.tags:
-        args = _factory_args(op, args, outs[0])
-    names = [a.name for a in op.schema.arguments]
-    keyword = {n: v for n, v, a in zip(names, args, op.schema.arguments, strict=True)}
-    result = op(**keyword)
-    results = result if isinstance(result, tuple) else (result,)
-    for target, source in zip(outs, results, strict=True):
-        _store(op, target, source)
-    return out if isinstance(out, Tensor) else type(result)(tuple(outs))
+def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
+    from dispatchtorch.out_argument import write_out
+
+    _operator.write_out = write_out  # type: ignore[attr-defined]
+    return write_out(op, out, args)
 
 
-def _grad_enabled() -> bool:
-    from dispatchtorch.dispatch.state import grad_enabled
-
-    return grad_enabled()
-
-
-def _out_grad(op: Operator) -> RuntimeError:
-    return RuntimeError(
-        f"{op.name}(): functions with out=... arguments don't support automatic "
-        "differentiation, but one of the arguments requires grad."
-    )
-
-
-def _factory_args(op: Operator, args: tuple[Any, ...], out: Tensor) -> tuple[Any, ...]:
-    """Factories take dtype and device from ``out`` where they aren't given."""
-    made = list(args)
-    for i, argument in enumerate(op.schema.arguments):
-        if argument.name == "dtype" and made[i] is None:
-            made[i] = out.dtype
-        if argument.name == "device" and made[i] is None:
-            made[i] = out.device
-    return tuple(made)
-
-
-def _store(op: Operator, target: Tensor, source: Tensor) -> None:
-    own, new = target.dtype, source.dtype
-    if own is not new and not can_cast(new, own):
-        raise RuntimeError(
-            f"result type {scalar_type_name(new)} can't be cast to the desired output "
-            f"type {scalar_type_name(own)}"
-        )
-    if target._backend is not source._backend:
-        raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two "
-            f"devices, {source.device} and {target.device}!"
-        )
-    if target._shape != source._shape:
-        if target.numel():
-            warnings.warn(
-                f"An output with one or more elements was resized since it had shape "
-                f"{list(target._shape)}, which does not match the required output shape "
-                f"{list(source._shape)}. This behavior is deprecated, and in a future "
-                "PyTorch release outputs will not be resized unless they have zero "
-                "elements. You can explicitly reuse an out tensor t by resizing it, "
-                "inplace, to zero elements with t.resize_(0).",
-                stacklevel=3,
-            )
-        target.resize_(source._shape)
-    target.copy_(source)
-
-
+_operator.write_out = _write_out  # type: ignore[attr-defined]
 _operator.reject = reject
 _operator.reject_packet = reject_packet  # type: ignore[attr-defined]
-_operator.write_out = write_out  # type: ignore[attr-defined]

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush, heappushpop
 from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.autograd.node import AccumulateGrad, Node
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
 from dispatchtorch.tensor import Tensor, renew
 
 __all__ = ["accumulate", "run_backward"]
 
 _DTYPE_MASK = dtypes.DTYPE_MASK
+_HISTORY = AUTOGRAD | VIEW
+_NOTHING: list[Tensor | None] = []
 getrefcount = sys.getrefcount
 
 
@@ -40,17 +43,24 @@ def run_backward(
     accumulates.
     """
     tls = state.tls
-    before = (tls.mask, tls.include)
-    mask = tls.mask | AUTOGRAD | VIEW if create_graph else tls.mask & ~(AUTOGRAD | VIEW)
-    state.update(mask, tls.include)
-    outer = tls.partial_backward
-    tls.partial_backward = inputs is not None
+    mask, include, outer = tls.mask, tls.include, tls.partial_backward
+    state.update(
+        mask | _HISTORY if create_graph else mask & ~_HISTORY,
+        include,
+    )
     try:
-        run = _Run(retain_graph, create_graph, inputs, accumulate_inputs)
-        return run.execute(roots, grads)
+        if inputs is None:
+            if outer:
+                tls.partial_backward = False
+            _execute(roots, grads, retain_graph, create_graph, None)
+            return []
+        tls.partial_backward = True
+        targets = _Targets(inputs, accumulate_inputs, create_graph)
+        _execute(roots, grads, retain_graph, create_graph, targets)
+        return targets.collect()
     finally:
         tls.partial_backward = outer
-        state.update(*before)
+        state.update(mask, include)
 
 
 def is_checkpoint_valid() -> bool:
@@ -58,201 +68,246 @@ def is_checkpoint_valid() -> bool:
     return not state.tls.partial_backward
 
 
-class _Run:
-    """One backward pass."""
+def _execute(
+    roots: Sequence[Tensor],
+    grads: Sequence[Tensor | None],
+    retain_graph: bool,
+    create_graph: bool,
+    targets: _Targets | None,
+) -> None:
+    """The loop. A node's inputs are older than the node, so that the youngest node that
+    was reached has all its gradients: no other count is needed."""
+    buffers: dict[Node, list[Tensor | None]] = {}
+    pending: list[tuple[int, Node]] = []
+    hooked: dict[int, list[Any]] | None = None  # leaves with hooks, by what they await
+    direct: list[tuple[Tensor, Tensor | None]] = []
+    for root, grad in zip(roots, grads, strict=True):
+        if root._base is not None:
+            renew(root)
+        edge = root._edge
+        if edge is None:
+            direct.append((root, grad))
+            continue
+        node, number = edge
+        buffer = buffers.get(node)
+        if buffer is None:
+            buffer = buffers[node] = [None] * node.outputs
+            pending.append((-node.seq, node))
+        have = buffer[number]
+        buffer[number] = grad if have is None else have + grad
+    if len(pending) > 1:
+        heapify(pending)
+    for leaf, grad in direct:
+        if grad is None:
+            continue
+        if targets is not None:
+            targets.reach(leaf, grad)
+        else:
+            accumulate(leaf, grad, create_graph)
+    needed = None if targets is None else targets.needed([n for _, n in pending])
+    ahead: Node | None = None  # reached last: mostly the next to run
+    while True:
+        if ahead is None:
+            if not pending:
+                return
+            node = heappop(pending)[1]
+        elif pending:
+            node = heappushpop(pending, (-ahead.seq, ahead))[1]
+            ahead = None
+        else:
+            node = ahead
+            ahead = None
+        arrived = buffers.pop(node)
+        if needed is not None and node not in needed:
+            continue
+        special = node.special
+        if special:
+            arrived = _before(node, arrived, create_graph)
+        if targets is not None and id(node) in targets.nodes:
+            targets.capture(node, arrived)
+        entries = node.next
+        if (
+            arrived[0] is None
+            and not node.takes_undefined
+            and (len(arrived) == 1 or all(g is None for g in arrived))
+        ) or (needed is not None and not targets.leads_on(node, needed)):  # type: ignore[union-attr]
+            results: Any = [None] * len(entries)
+        elif special:
+            results = _apply(node, arrived, retain_graph)
+        else:
+            results = node.apply(arrived)
+            if not retain_graph:
+                node.release()
+        i = -1
+        for entry in entries:
+            i += 1
+            if entry is None:
+                continue
+            grad = results[i]
+            if type(entry) is tuple:
+                child, number = entry
+                buffer = buffers.get(child)
+                if buffer is None:
+                    buffer = buffers[child] = [None] * child.outputs
+                    if ahead is not None:
+                        heappush(pending, (-ahead.seq, ahead))
+                    ahead = child
+                if grad is None:
+                    continue
+                shape, keys = child.shape, child.keys
+                if type(shape) is list:
+                    shape, keys = shape[number], keys[number]
+                if grad._data.shape != shape or (grad._keys ^ keys) & _DTYPE_MASK:
+                    grad = _fit(grad, shape, keys, node, i)
+                have = buffer[number]
+                buffer[number] = grad if have is None else have + grad
+                continue
+            if grad is not None:
+                if targets is not None and id(entry) not in targets.leaves:
+                    continue
+                if (
+                    grad._data.shape != entry._data.shape
+                    or (grad._keys ^ entry._keys) & _DTYPE_MASK
+                ):
+                    grad = _fit(grad, entry._shape, entry._keys, node, i)
+            elif hooked is None:
+                continue
+            if targets is not None:
+                if grad is not None:
+                    results[i] = None
+                    targets.reach(entry, grad)
+                continue
+            meta = entry._meta
+            if meta is None or meta.plain:
+                if grad is None:
+                    continue
+                results[i] = None
+                if meta is not None and not create_graph:
+                    have = meta.grad
+                    if have is not None:
+                        have.add_(grad)
+                        continue
+                arrived = _NOTHING
+                owned = getrefcount(grad) <= 2  # by this name and by the call
+                _store_grad(entry, grad, create_graph, owned)
+                continue
+            # Hooks see the sum of all that arrives: wait for the last of it.
+            if hooked is None:
+                hooked = _await_hooked(node, i, pending, ahead)
+            wait = hooked[id(entry)]
+            if grad is not None:
+                results[i] = None
+                wait[1] = grad if wait[1] is None else wait[1] + grad
+            wait[0] -= 1
+            if not wait[0]:
+                total, wait[1] = wait[1], None
+                grad = None
+                accumulate(entry, total, create_graph)
 
-    __slots__ = (
-        "accumulate_inputs",
-        "captured",
-        "create_graph",
-        "inputs",
-        "leaves",
-        "nodes",
-        "retain_graph",
-    )
+
+def _await_hooked(
+    node: Node, index: int, pending: list[tuple[int, Node]], ahead: Node | None
+) -> dict[int, list[Any]]:
+    """How many gradients each leaf with hooks is still to get: ``[count, sum so far]``.
+
+    ``node`` is about to hand over its gradient ``index``.
+    """
+    counts: dict[int, list[Any]] = {}
+
+    def count(entries: tuple[Any, ...]) -> None:
+        for entry in entries:
+            if entry is None or type(entry) is tuple:
+                continue
+            meta = entry._meta
+            if meta is not None and not meta.plain:
+                counts.setdefault(id(entry), [0, None])[0] += 1
+
+    count(node.next[index:])
+    stack = [each for _, each in pending]
+    stack += [e[0] for e in node.next[index:] if type(e) is tuple]
+    if ahead is not None:
+        stack.append(ahead)
+    seen = set(stack)
+    stack = list(seen)
+    while stack:
+        each = stack.pop()
+        count(each.next)
+        for entry in each.next:
+            if type(entry) is tuple and entry[0] not in seen:
+                seen.add(entry[0])
+                stack.append(entry[0])
+    return counts
+
+
+def _before(
+    node: Node, grads: list[Tensor | None], create_graph: bool
+) -> list[Tensor | None]:
+    """Hooks on the gradients that arrive at a node, and ``retain_grad``."""
+    if node.tensor_hooks is not None:
+        for number, hooks in node.tensor_hooks.items():
+            grads[number] = run_tensor_hooks(hooks, grads[number])
+    if node.pre_hooks is not None:
+        grads = _run_pre_hooks(node, grads)
+    if node.retained is not None:
+        _retain(node, grads, create_graph)
+    return grads
+
+
+def _apply(node: Node, grads: list[Tensor | None], retain_graph: bool) -> Any:
+    try:
+        results = node.apply(grads)
+    except Exception:
+        if node.forward_stack is not None:
+            warn_forward_stack(node)
+        raise
+    if node.forward_stack is not None:
+        _check_nan(node, results)
+    if node.hooks is not None:
+        results = _run_post_hooks(node, results, grads)
+    if not retain_graph:
+        node.release()
+    return results
+
+
+class _Targets:
+    """The inputs that one backward pass is for: what leads to them, what they got."""
 
     def __init__(
-        self,
-        retain_graph: bool,
-        create_graph: bool,
-        inputs: Sequence[Tensor] | None,
-        accumulate_inputs: bool,
+        self, inputs: Sequence[Tensor], accumulate: bool, create_graph: bool
     ) -> None:
-        self.retain_graph = retain_graph
-        self.create_graph = create_graph
         self.inputs = inputs
-        self.accumulate_inputs = accumulate_inputs
-        #: wanted gradients: {id(leaf): …} and {(id(node), nr): …}
-        self.captured: dict[Any, Tensor | None] = {}
+        self.accumulate = accumulate
+        self.create_graph = create_graph
+        #: wanted gradients, by the id of the tensor
+        self.captured: dict[int, Tensor | None] = {}
         self.leaves: dict[int, Tensor] = {}
-        self.nodes: dict[int, dict[int, Any]] = {}
-        for t in inputs or ():
+        self.nodes: dict[int, dict[int, list[Tensor]]] = {}
+        for t in inputs:
             if t._base is not None:
                 renew(t)
             if t._edge is None:
                 self.leaves[id(t)] = t
             else:
                 node, number = t._edge
-                self.nodes.setdefault(id(node), {})[number] = t
+                at = self.nodes.setdefault(id(node), {})
+                at.setdefault(number, []).append(t)
 
-    def execute(
-        self, roots: Sequence[Tensor], grads: Sequence[Tensor | None]
-    ) -> list[Tensor | None]:
-        buffers: dict[Node, list[Tensor | None]] = {}
-        pending: list[Any] = []
-        waiting: dict[Node, int] = {}
-        starts = []
-        for root, grad in zip(roots, grads, strict=True):
-            if root._base is not None:
-                renew(root)
-            edge = root._edge
-            if edge is None:
-                self._reach_leaf(root, grad)
-                continue
-            node, number = edge
-            starts.append(node)
-            buffer = buffers.get(node)
-            if buffer is None:
-                buffer = buffers[node] = [None] * node.outputs
-            have = buffer[number]
-            buffer[number] = grad if have is None else have + grad
-        needed = self._count(starts, waiting)
-        for node in buffers:
-            if not waiting.get(node) and (needed is None or node in needed):
-                heappush(pending, (-node.seq, id(node), node))
-        inputs, retain, wanted_at = self.inputs, self.retain_graph, self.nodes
-        create_graph = self.create_graph
-        while pending:
-            node = heappop(pending)[2]
-            arrived = buffers.pop(node, None)
-            if arrived is None:
-                arrived = [None] * node.outputs
-            if node.special:
-                arrived = self._before(node, arrived)
-            if wanted_at and id(node) in wanted_at:
-                self._capture(node, arrived)
-            entries = node.next
-            if (
-                arrived[0] is None
-                and (len(arrived) == 1 or all(g is None for g in arrived))
-                and not node.takes_undefined
-            ) or (needed is not None and not self._leads_on(node, needed)):
-                results: Any = [None] * len(entries)
-            elif node.special:
-                results = self._apply(node, arrived)
-            else:
-                results = node.apply(arrived)
-                if not retain:
-                    node.release()
-            for i, entry in enumerate(entries):
-                if entry is None:
-                    continue
-                grad = results[i]
-                if type(entry) is not tuple:
-                    if grad is not None and (
-                        inputs is None or id(entry) in self.leaves
-                    ):
-                        if (
-                            grad._data.shape != entry._data.shape
-                            or (grad._keys ^ entry._keys) & _DTYPE_MASK
-                        ):
-                            grad = _fit(grad, entry._shape, entry._keys, node, i)
-                        results[i] = None
-                        meta = entry._meta
-                        if inputs is None and meta is not None and meta.plain:
-                            have = meta.grad
-                            if have is not None and not create_graph:
-                                have.add_(grad)
-                                continue
-                        self._reach_leaf(entry, grad)
-                    continue
-                child, number = entry
-                if grad is not None:
-                    shape, keys = child.shape, child.keys
-                    if type(shape) is list:
-                        shape, keys = shape[number], keys[number]
-                    if grad._data.shape != shape or (grad._keys ^ keys) & _DTYPE_MASK:
-                        grad = _fit(grad, shape, keys, node, i)
-                    buffer = buffers.get(child)
-                    if buffer is None:
-                        buffer = buffers[child] = [None] * child.outputs
-                    have = buffer[number]
-                    buffer[number] = grad if have is None else have + grad
-                left = waiting[child] = waiting[child] - 1
-                if not left and (needed is None or child in needed):
-                    heappush(pending, (-child.seq, id(child), child))
-        return self._collect()
-
-    def _before(self, node: Node, grads: list[Tensor | None]) -> list[Tensor | None]:
-        """Hooks on the gradients that arrive at a node, and ``retain_grad``."""
-        if node.tensor_hooks is not None:
-            for number, hooks in node.tensor_hooks.items():
-                grads[number] = run_tensor_hooks(hooks, grads[number])
-        if node.pre_hooks is not None:
-            grads = _run_pre_hooks(node, grads)
-        if node.retained is not None:
-            _retain(node, grads, self.create_graph)
-        return grads
-
-    def _capture(self, node: Node, grads: list[Tensor | None]) -> None:
-        """Keeps the gradients of non-leaf inputs as they pass."""
-        for number, t in self.nodes[id(node)].items():
-            grad = grads[number]
-            self.captured[id(t)] = grad
-            if self.accumulate_inputs and grad is not None:
-                _store_grad(t, grad, self.create_graph)
-
-    def _count(self, starts: list[Node], waiting: dict[Node, int]) -> set[Node] | None:
-        """Counts how many gradients each node waits for; finds the needed nodes."""
+    def needed(self, starts: list[Node]) -> set[Node]:
+        """The nodes on a path to an input, and those of the inputs themselves."""
         seen = set(starts)
         stack = list(seen)
         while stack:
-            node = stack.pop()
-            for entry in node.next:
-                if type(entry) is tuple:
-                    child = entry[0]
-                    waiting[child] = waiting.get(child, 0) + 1
-                    if child not in seen:
-                        seen.add(child)
-                        stack.append(child)
-        if self.inputs is None:
-            return None
+            for entry in stack.pop().next:
+                if type(entry) is tuple and entry[0] not in seen:
+                    seen.add(entry[0])
+                    stack.append(entry[0])
         needed: set[Node] = set()
         for node in sorted(seen, key=lambda each: each.seq):
-            for entry in node.next:
-                if entry is None:
-                    continue
-                if type(entry) is tuple:
-                    child, number = entry
-                    wanted = self.nodes.get(id(child))
-                    if child in needed or (wanted and number in wanted):
-                        needed.add(node)
-                        break
-                elif id(entry) in self.leaves:
-                    needed.add(node)
-                    break
-        self._needed_by_order(needed, seen)
-        for node in starts:
-            if id(node) in self.nodes:
+            if id(node) in self.nodes or self.leads_on(node, needed):
                 needed.add(node)
-        for node in seen:
-            if id(node) in self.nodes and node not in needed:
-                needed.add(node)  # runs only to hand over what arrives
         return needed
 
-    def _needed_by_order(self, needed: set[Node], seen: set[Node]) -> None:
-        """Sequence numbers of custom graphs may not be topological: iterate to the end."""
-        changed = True
-        while changed:
-            changed = False
-            for node in seen:
-                if node not in needed and any(
-                    type(e) is tuple and e[0] in needed for e in node.next
-                ):
-                    needed.add(node)
-                    changed = True
-
-    def _leads_on(self, node: Node, needed: set[Node]) -> bool:
+    def leads_on(self, node: Node, needed: set[Node]) -> bool:
         for entry in node.next:
             if type(entry) is tuple:
                 if entry[0] in needed:
@@ -261,56 +316,48 @@ class _Run:
                 return True
         return False
 
-    def _apply(self, node: Node, grads: list[Tensor | None]) -> Any:
-        try:
-            results = node.apply(grads)
-        except Exception:
-            if node.forward_stack is not None:
-                warn_forward_stack(node)
-            raise
-        if node.forward_stack is not None:
-            _check_nan(node, results)
-        if node.hooks is not None:
-            results = _run_post_hooks(node, results, grads)
-        if not self.retain_graph:
-            node.release()
-        return results
+    def capture(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Keeps the gradients of non-leaf inputs as they pass."""
+        for number, tensors in self.nodes[id(node)].items():
+            grad = grads[number]
+            for t in tensors:
+                self.captured[id(t)] = grad
+                if self.accumulate and grad is not None:
+                    _store_grad(t, grad, self.create_graph, False)
 
-    def _reach_leaf(self, leaf: Tensor, grad: Tensor | None) -> None:
-        if grad is None:
+    def reach(self, leaf: Tensor, grad: Tensor) -> None:
+        if id(leaf) not in self.leaves:
             return
-        if self.inputs is not None:
-            if id(leaf) not in self.leaves:
-                return
-            meta = leaf._meta
-            if meta is not None and meta.hooks:
-                grad = run_tensor_hooks(meta.hooks, grad)
-            if not self.accumulate_inputs:
-                have = self.captured.get(id(leaf))
-                self.captured[id(leaf)] = grad if have is None else have + grad  # type: ignore[operator]
-                return
-            accumulate(leaf, grad, self.create_graph, hooks=False)
-            return
-        accumulate(leaf, grad, self.create_graph)
+        have = self.captured.get(id(leaf))
+        self.captured[id(leaf)] = grad if have is None else have + grad
 
-    def _collect(self) -> list[Tensor | None]:
-        if self.inputs is None or self.accumulate_inputs:
+    def collect(self) -> list[Tensor | None]:
+        """The gradients of the inputs; a leaf's hooks see the sum."""
+        for leaf in self.leaves.values():
+            grad = self.captured.get(id(leaf))
+            if grad is None:
+                continue
+            if self.accumulate:
+                del self.captured[id(leaf)]
+                accumulate(leaf, grad, self.create_graph)
+            elif leaf._meta is not None and leaf._meta.hooks:
+                self.captured[id(leaf)] = run_tensor_hooks(leaf._meta.hooks, grad)
+        if self.accumulate:
             return []
         return [self.captured.get(id(t)) for t in self.inputs]
 
 
-def accumulate(
-    leaf: Tensor, grad: Tensor | None, create_graph: bool, hooks: bool = True
-) -> None:
+def accumulate(leaf: Tensor, grad: Tensor | None, create_graph: bool) -> None:
     """Adds a gradient to a leaf's ``.grad``, after its hooks and before its post hooks."""
     meta = leaf._meta
     if meta is None:
         meta = leaf._autograd_meta()
-    if hooks and meta.hooks:
+    if meta.hooks:
         grad = run_tensor_hooks(meta.hooks, grad)
     if grad is None:
         return
-    _store_grad(leaf, grad, create_graph)
+    owned = getrefcount(grad) <= 3  # by the caller's name, by this and by the call
+    _store_grad(leaf, grad, create_graph, owned)
     if meta.post_hooks:
         before = state.update(state.tls.mask & ~(AUTOGRAD | VIEW), state.tls.include)
         try:
@@ -320,25 +367,49 @@ def accumulate(
             state.restore(before)
 
 
-def _store_grad(t: Tensor, grad: Tensor, create_graph: bool) -> None:
+def _store_grad(t: Tensor, grad: Tensor, create_graph: bool, owned: bool) -> None:
+    """Adds to ``t.grad``; ``owned`` says that nobody else holds ``grad``.
+
+    A first gradient that others hold, or whose strides aren't its leaf's, is copied, so
+    that later sums in place reach nothing else; else it is taken as it is.
+    """
     meta = t._autograd_meta()
     have = meta.grad
-    if have is None:
-        # A gradient that anything else can see is copied, so that later sums in place
-        # don't reach it; PyTorch steals under the same condition. Five references: the
-        # names `grad` of the callers on the way here and getrefcount's own.
+    if have is not None:
         if create_graph:
-            meta.grad = grad.clone() if grad._base is not None else grad
-        elif (
-            grad._base is None and getrefcount(grad) <= 5 and not grad._keys & AUTOGRAD
-        ):
+            meta.grad = have + grad
+        else:
+            have.add_(grad)
+    elif create_graph:
+        meta.grad = grad.clone() if grad._base is not None else grad
+    elif owned and grad._base is None and not grad._keys & AUTOGRAD:
+        backend = grad._backend
+        if backend.strides(grad._data) == backend.strides(t._data):
             meta.grad = grad
         else:
-            meta.grad = grad.detach().clone()
-    elif create_graph:
-        meta.grad = have + grad
+            meta.grad = _copy_like(t, grad)
     else:
-        have.add_(grad)
+        meta.grad = _copy_like(t, grad)
+
+
+def _copy_like(leaf: Tensor, grad: Tensor) -> Tensor:
+    """A copy of a gradient in the strides of its leaf."""
+    grad = grad.detach()
+    if grad.device != leaf.device:
+        return grad.clone()
+    return grad.new_empty_strided(*_dense(leaf)).copy_(grad)
+
+
+def _dense(leaf: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape and strides that a copy of ``leaf`` would have."""
+    shape, strides = leaf._shape, leaf.stride()
+    packed = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size != 1:
+            if stride != packed:
+                return shape, contiguous_strides(shape)
+            packed *= size
+    return shape, strides
 
 
 def run_tensor_hooks(hooks: dict[int, Any], grad: Tensor | None) -> Tensor | None:

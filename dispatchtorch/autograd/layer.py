@@ -217,7 +217,7 @@ class _Recorder:
         self.lists = any(self.arguments[a].is_list for a in derivative.arguments)
 
     def _is_tensor(self, name: str) -> bool:
-        if name in ("result", "results"):
+        if name == "result":
             return True
         argument = self.arguments.get(name)
         if argument is None:
@@ -300,6 +300,8 @@ class _Recorder:
             "no_edge": _no_edge,
             "RELEASED": RELEASED,
             "released_error": released_error,
+            "tls": state.tls,
+            "AUTOGRAD": AUTOGRAD,
         }
         edges = [f"e{i}" for i in range(len(derivative.arguments))]
         if self.lists:
@@ -320,7 +322,8 @@ class _Recorder:
             lines.append(f"    {n} = node.k_{n}")
             lines.append(f"    if {n} is RELEASED: raise released_error(node)")
         if derivative.joint is not None:
-            lines += [f"    {self._unpack_line(n)}" for n in self.saved]
+            for n in self.saved:
+                lines += [f"    {each}" for each in self._unpack_lines(n)]
             constants["joint"] = derivative.joint
             given = ", ".join(derivative.needed[derivative.arguments[0]])
             lines.append(f"    made = joint({given})")
@@ -340,7 +343,8 @@ class _Recorder:
                     if n in derivative.needed[a]
                 ]
                 condition = " or ".join(f"{e} is not None" for e in wanted)
-                lines.append(f"    if {condition}: {self._unpack_line(n)}")
+                lines.append(f"    if {condition}:")
+                lines += [f"        {each}" for each in self._unpack_lines(n)]
             for i, (edge, a) in enumerate(
                 zip(edges, derivative.arguments, strict=True)
             ):
@@ -348,11 +352,9 @@ class _Recorder:
                 needed = derivative.needed[a]
                 lines.append(f"    if {self._none(edge, a)}: g{i} = None")
                 lines.append("    else:")
-                lines += [
-                    f"        {self._unpack_line(n)}"
-                    for n in needed
-                    if n in self.saved and n not in shared
-                ]
+                for n in needed:
+                    if n in self.saved and n not in shared:
+                        lines += [f"        {each}" for each in self._unpack_lines(n)]
                 lines.append(f"        g{i} = f{i}({', '.join(needed)})")
                 results.append(f"g{i}")
         flat = [
@@ -367,15 +369,24 @@ class _Recorder:
         is_list = self.arguments[argument].is_list
         return f"no_edge({edge})" if is_list else f"{edge} is None"
 
-    def _unpack_line(self, name: str) -> str:
+    def _unpack_lines(self, name: str) -> list[str]:
+        """The lines that check a saved tensor for writes; ``unpack`` in short."""
         output = self._output_of(name)
-        if name == "results":
-            return "results = unpack_all(node)"
         wanted = self.derivative.outputs
         if wanted is not None and output not in wanted:
             output = None  # no gradient comes back through it
         tail = f", {output}" if output is not None else ""
-        return f"{name} = unpack(node, node.s_{name}, node.v_{name}{tail})"
+        slow = f"{name} = unpack(node, {name}, node.v_{name}{tail})"
+        condition = f"(v[0] if v is not None else 0) != node.v_{name}"
+        if output is not None:
+            condition += " or tls.mask & AUTOGRAD"  # its history will be asked for
+        return [
+            f"{name} = node.s_{name}",
+            f"try: v = {name}._ver",
+            f"except AttributeError: {slow}",
+            "else:",
+            f"    if {condition}: {slow}",
+        ]
 
     def kernel(self, inner: Kernel) -> Kernel:
         derivative = self.derivative

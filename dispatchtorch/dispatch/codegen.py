@@ -156,7 +156,7 @@ def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
 
 def compile_entry(op: Operator, form: str) -> Kernel:
     """The callable of one operator: form "function", "method", "operator", "overload"."""
-    name = op.name
+    name = op.name.rpartition("::")[2]
     parameters, names, constants = signature(op, form)
     varargs = varargs_index(op, form)
     listed = ", ".join(names)

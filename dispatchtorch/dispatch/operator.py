@@ -108,9 +108,12 @@ class Operator:
     def is_primitive(self) -> bool:
         """Whether a device has to supply it.
 
-        Views follow from ``as_strided``, in-place variants from their functional form.
+        Views follow from ``as_strided``, in-place variants from their functional form;
+        what is tagged "fallback" may as well run on ``cpu``.
         """
         if self.body is not None or self.functional is not None:
+            return False
+        if "fallback" in self.tags:
             return False
         return "view" not in self.tags or self.name == "as_strided"
 

@@ -66,6 +66,10 @@ class Argument:
         self.default = REQUIRED if default is None else _constant(default.strip())
 
     @property
+    def has_default(self) -> bool:
+        return self.default is not REQUIRED
+
+    @property
     def is_tensor(self) -> bool:
         return self.base in ("Tensor", "Tensor|Scalar")
 

@@ -18,7 +18,6 @@ __all__ = ["ACTIVE", "exclude", "restore", "tls", "update"]
 class _ThreadState(threading.local):
     mask = -1
     include = 0
-    active = False
     devices: tuple[Any, ...] = ()  # `with torch.device(...)` blocks
     function_modes: tuple[Any, ...] = ()
     dispatch_modes: tuple[Any, ...] = ()
@@ -34,12 +33,13 @@ _lock = threading.Lock()
 def update(mask: int, include: int) -> tuple[int, int]:
     """Sets this thread's masks; returns the ones before, for ``restore``."""
     global ACTIVE
-    before = (tls.mask, tls.include)
-    tls.mask = mask
-    tls.include = include
+    before = old_mask, old_include = tls.mask, tls.include
+    if mask != old_mask:
+        tls.mask = mask
+    if include != old_include:
+        tls.include = include
     active = mask != -1 or include != 0
-    if active is not tls.active:
-        tls.active = active
+    if active is not (old_mask != -1 or old_include != 0):
         with _lock:
             ACTIVE += 1 if active else -1
     return before

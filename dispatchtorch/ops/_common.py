@@ -14,6 +14,8 @@ from dispatchtorch.tensor import Tensor
 
 __all__ = [
     "as_ints",
+    "c_type",
+    "check_number",
     "conj",
     "contiguous_strides",
     "device_of",
@@ -149,6 +151,61 @@ def conj(t: Any) -> Any:
     if keys is None:
         return t.conjugate()
     return t.conj() if keys & COMPLEX_MASK else t
+
+
+_C_TYPES = {
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
+    "int64": "long int", "uint16": "short unsigned int", "uint32": "unsigned int",
+    "uint64": "long unsigned int",
+}  # fmt: skip
+
+
+def c_type(of: dtype) -> str:
+    """The name of a dtype's C++ type, as PyTorch's messages show it."""
+    return _C_TYPES.get(of.name) or _C_NAMES.get(of.name, of.name)
+
+
+# The names that PyTorch's conversions of numbers give to dtypes.
+_C_NAMES = {
+    "float32": "float", "float64": "double", "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>", "complex32": "c10::complex<c10::Half>",
+    "int32": "int", "float8_e4m3fn": "c10::Float8_e4m3fn",
+    "float8_e5m2": "c10::Float8_e5m2", "float8_e4m3fnuz": "c10::Float8_e4m3fnuz",
+    "float8_e5m2fnuz": "c10::Float8_e5m2fnuz", "float8_e8m0fnu": "c10::Float8_e8m0fnu",
+}  # fmt: skip
+
+
+def check_number(value: Any, target: dtype) -> None:
+    """RuntimeError where a dtype can't hold a Python number, in PyTorch's words."""
+    category = target.category
+    if type(value) is complex and category < dtypes.COMPLEX:
+        fits = value.imag == 0 or category == dtypes.BOOL
+        value = value.real
+    else:
+        fits = True
+    if fits and (category == dtypes.BOOL or -100 < abs(value) < 100):
+        return  # hot: the numbers that most fills use
+    if fits and _holds(value, target):
+        return
+    name = _C_NAMES.get(target.name, f"{target.name}_t")
+    raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+
+
+def _holds(value: Any, target: dtype) -> bool:
+    if isinstance(value, complex):
+        real = target.to_real()
+        return _holds(value.real, real) and _holds(value.imag, real)
+    if target.category >= dtypes.FLOAT:
+        if not math.isfinite(value):
+            return True
+        return abs(value) <= dtypes.finfo(target.to_real()).max
+    if not math.isfinite(value):
+        return False
+    limits = dtypes.iinfo(target)
+    # Negative numbers wrap around in unsigned dtypes.
+    lowest = limits.min if limits.min else -limits.max
+    return bool(lowest <= value <= limits.max)
 
 
 def device_of(t: Tensor) -> int:

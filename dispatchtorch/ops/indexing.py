@@ -7,8 +7,10 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
-from dispatchtorch.lift import Plain
+from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.ops._common import (
+    c_type,
+    check_number,
     scalar_type_name,
     torch,
     wrap_dim,
@@ -19,19 +21,16 @@ _PLAIN = Plain()
 gather = primitive(
     "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor",
     lift=_PLAIN,
+    tags="exact_out separate_out",
 )
 
 
 @gather.preparation
 def _(self, dim, index, sparse_grad):
+    if sparse_grad:
+        raise NotImplementedError("gather: sparse gradients aren't supported")
     dim = check_gather("gather", self, dim, index)
-    if self.ndim == 0 or index.ndim == 0:
-        return as_1d(self), 0, as_1d(index)
-    return self, dim, index
-
-
-def as_1d(t: Any) -> Any:
-    return t if t.ndim else t.reshape(1)
+    return self if self.ndim else self.reshape(1), dim, index
 
 
 def check_index_dtype(name: str, index: Any) -> None:
@@ -39,24 +38,49 @@ def check_index_dtype(name: str, index: Any) -> None:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
 
 
-def check_gather(name: str, self: Any, dim: int, index: Any) -> int:
+def check_gather(name: str, self: Any, dim: int, index: Any, src: Any = None) -> int:
     """The checks of gather and scatter; gives the dim wrapped."""
     wrapped = wrap_dim(dim, self.ndim)
-    if index.numel() == 0:
+    if index.numel():
+        check_index_dtype(name, index)
+    if src is not None and self.dtype is not src.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    if not index.numel():
         return wrapped
-    check_index_dtype(name, index)
-    if max(index.ndim, 1) != max(self.ndim, 1):
-        raise RuntimeError(
-            "Index tensor must have the same number of dimensions as "
-            f"{'input' if name == 'gather' else 'self'} tensor"
-        )
-    for d, (n, m) in enumerate(zip(index._shape, self._shape, strict=False)):
-        if d != wrapped and n > m:
+    ndim = max(index.ndim, 1)
+    for label, other in (("self", self), ("src", src)):
+        if other is not None and ndim != max(other.ndim, 1):
+            label = "input" if name == "gather" else label
             raise RuntimeError(
-                f"Size does not match at dimension {d} expected index "
+                "Index tensor must have the same number of dimensions as "
+                f"{label} tensor"
+            )
+    shape = index._shape or (1,)
+    wide = [
+        d
+        for d, (n, m) in enumerate(zip(shape, self._shape or (1,), strict=True))
+        if d != wrapped and n > m
+    ]
+    if name == "gather":
+        if wide:
+            raise RuntimeError(
+                f"Size does not match at dimension {wide[0]} expected index "
                 f"{list(index._shape)} to be no larger than self {list(self._shape)} "
                 f"apart from dimension {wrapped}"
             )
+        return wrapped
+    if src is not None:
+        wide += [n > m for n, m in zip(shape, src._shape or (1,), strict=True) if n > m]
+    if wide:
+        tail = (
+            ""
+            if src is None
+            else f" and to be no larger size than src {list(src._shape)}"
+        )
+        raise RuntimeError(
+            f"Expected index {list(index._shape)} to be no larger than self "
+            f"{list(self._shape)} apart from dimension {wrapped}{tail}"
+        )
     return wrapped
 
 
@@ -72,27 +96,13 @@ scatter_add = primitive(
     "scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
     lift=_PLAIN,
     inplace=True,
+    tags="exact_out separate_out",
 )
 
 
 @scatter_add.preparation
 def _(self, dim, index, src):
-    dim = check_gather("scatter", self, dim, index)
-    check_scatter_source(self, dim, index, src)
-    return self, dim, index, src
-
-
-def check_scatter_source(self: Any, dim: int, index: Any, src: Any) -> None:
-    if self.dtype is not src.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    if index.numel() == 0:
-        return
-    if any(n > m for n, m in zip(index._shape, src._shape, strict=False)):
-        raise RuntimeError(
-            f"Expected index {list(index._shape)} to be no larger than self "
-            f"{list(self._shape)} apart from dimension {dim} and to be no larger than "
-            f"src {list(src._shape)}"
-        )
+    return self, check_gather("scatter", self, dim, index, src), index, src
 
 
 scatter_add.shape_rule = lambda x, dim, index, src: (x.shape, x.dtype)
@@ -106,16 +116,9 @@ scatter_src = primitive(
     "scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
     lift=_PLAIN,
     inplace=True,
+    tags="exact_out separate_out",
 )
-
-
-@scatter_src.preparation
-def _(self, dim, index, src):
-    dim = check_gather("scatter", self, dim, index)
-    check_scatter_source(self, dim, index, src)
-    return self, dim, index, src
-
-
+scatter_src.prepare = scatter_add.prepare
 scatter_src.shape_rule = scatter_add.shape_rule
 derive(
     scatter_src,
@@ -128,10 +131,12 @@ derive(
 @operator(
     "scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
     inplace=True,
-    tags="out",
+    tags="out exact_out separate_out",
 )
 def scatter_value(self, dim, index, value):
     """A copy with one number written to the places of ``index``."""
+    check_gather("scatter", self, dim, index)
+    check_number(value, self.dtype)
     src = torch.full((), value, dtype=self.dtype, device=self.device)
     return torch.scatter(self, dim, index, src.expand(index._shape))
 
@@ -207,8 +212,6 @@ def expand_masks(self: Any, indices: Any) -> list[Any]:
 
 def indexed_shape(x: Any, indices: Any) -> tuple[int, ...]:
     """The shape of a read by index tensors: where they stand, or first if apart."""
-    from dispatchtorch.lift import broadcast_shapes
-
     places = [d for d, each in enumerate(indices) if each is not None]
     common = broadcast_shapes([indices[d].shape for d in places])
     together = places[-1] - places[0] + 1 == len(places)
@@ -242,34 +245,61 @@ nonzero_ = primitive("nonzero_(Tensor self) -> Tensor", variants="private")
 
 @operator(
     "nonzero(Tensor self, *, bool as_tuple=False) -> Tensor",
-    tags="out nondifferentiable",
+    tags="out nondifferentiable exact_out separate_out views",
 )
 def nonzero(self, *, as_tuple):
     """The positions of the elements that aren't zero, one row each (or by dim)."""
+    found = nonzero_(self if self.ndim else self.reshape(1))
     if as_tuple:
-        return tuple(nonzero_(self if self.ndim else self.reshape(1)).unbind(1))
+        return found.unbind(1)
     if self.ndim == 0:
-        return nonzero_(self.reshape(1))[:, :0]
-    return nonzero_(self)
+        return torch.empty((found._shape[0], 0), dtype=dtypes.int64, device=self.device)
+    return found
+
+
+@operator(
+    "nonzero_static(Tensor self, *, int size, int fill_value=-1) -> Tensor",
+    tags="out nondifferentiable",
+)
+def nonzero_static(self, *, size, fill_value):
+    """The first ``size`` positions that nonzero gives, filled up where it gives fewer."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    rows = nonzero_(self if self.ndim else self.reshape(1))[:size, : self.ndim]
+    made = torch.full(
+        (size, self.ndim), fill_value, dtype=dtypes.int64, device=self.device
+    )
+    made[: rows._shape[0]] = rows
+    return made
 
 
 nonzero_.tags = nonzero_.tags | {"nondifferentiable"}
 
 
-@operator("index_select(Tensor self, int dim, Tensor index) -> Tensor", lift=_PLAIN)
+@operator(
+    "index_select(Tensor self, int dim, Tensor index) -> Tensor",
+    lift=_PLAIN,
+    tags="exact_out separate_out",
+)
 def index_select(self, dim, index):
     """The slices of a dim that ``index`` lists."""
-    _check_index_select(self, dim, index)
+    self, dim, index = _check_index_select(self, dim, index)
     if self.ndim == 0:
-        return self.reshape(1).index_select(0, index).reshape(())
-    dim = wrap_dim(dim, self.ndim)
+        return self.reshape(1)[index.reshape(-1)].reshape(())
     return index_(self, [None] * dim + [index.reshape(-1)])
 
 
-def _check_index_select(self: Any, dim: int, index: Any) -> tuple[Any, ...]:
+@index_select.preparation
+def _check_index_select(self, dim, index):
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    check_index_dtype("index_select", index)
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if self.ndim == 0 and index.numel() != 1:
+        raise RuntimeError(
+            "index_select(): Index to scalar can have only 1 value, got "
+            f"{index.numel()} value(s)"
+        )
     return self, wrap_dim(dim, self.ndim), index
 
 
@@ -281,31 +311,92 @@ derive(
 )
 
 
+def check_slices(name: str, self: Any, dim: int, index: Any, source: Any) -> int:
+    """The checks of index_add and index_reduce; gives the dim wrapped."""
+    dim = wrap_dim(dim, self.ndim)
+    if index.ndim > 1:
+        raise IndexError(
+            f"{name}_(): Index is supposed to be a vector, but got dim: {index.ndim} "
+            f"with type: {scalar_type_name(index.dtype)} and size: {list(index._shape)}"
+        )
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(
+            f"{name}_(): Expected dtype int32/int64 for index but got: "
+            f"{scalar_type_name(index.dtype)}"
+        )
+    if self.dtype is not source.dtype:
+        raise RuntimeError(
+            f"{name}_(): self ({scalar_type_name(self.dtype)}) and source "
+            f"({scalar_type_name(source.dtype)}) must have the same scalar type"
+        )
+    own, other = list(self._shape), list(source._shape)
+    if own and other:
+        wrap_dim(dim, len(other))
+        del own[dim], other[dim]
+    if own != other or bool(self.ndim) != bool(source.ndim):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified "
+            f"dimension. Got self.shape = {list(self._shape)} source.shape = "
+            f"{list(source._shape)}"
+        )
+    count = source._shape[dim] if source.ndim else 1
+    if index.numel() != count:
+        raise RuntimeError(
+            f"{name}_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim): ({count}), for dim: {dim}"
+        )
+    return dim
+
+
+def check_range(index: Any, size: int, error: Any) -> None:
+    """Raises ``error(bad index)`` where a host index isn't in 0…size-1."""
+    if index.numel() and index._backend.is_host:
+        low, high = int(index.min()), int(index.max())
+        if low < 0 or high >= size:
+            raise error(low if low < 0 else high)
+
+
+def _out_of_bounds(bad: int, dim: int, size: int) -> Exception:
+    return RuntimeError(
+        f"index {bad} is out of bounds for dimension {dim} with size {size}"
+    )
+
+
+def out_of_range(bad: int) -> Exception:
+    """What most readers and writers by index raise."""
+    return IndexError("index out of range in self")
+
+
 @operator(
     "index_add(Tensor self, int dim, Tensor index, Tensor source, *, "
     "Scalar alpha=1) -> Tensor",
     inplace=True,
-    tags="out",
+    tags="out exact_out separate_out",
 )
 def index_add(self, dim, index, source, *, alpha):
     """A copy with the slices of ``source`` added where ``index`` says."""
-    if alpha != 1:
-        source = source * alpha
+    dim = check_slices("index_add", self, dim, index, source)
+    size = self._shape[dim] if self.ndim else 1
+    outer = self.ndim > 1 and dim in (0, self.ndim - 1) and index.dtype is dtypes.int64
+
+    def error(bad: int) -> Exception:
+        return _out_of_bounds(bad, dim, size) if outer else out_of_range(bad)
+
+    check_range(index, size, error)
+    if type(alpha) is not int or alpha != 1:
+        check_number(alpha, self.dtype)
+        source = source * torch.full((), alpha, dtype=self.dtype, device=self.device)
     if self.ndim == 0:
-        return self + source.sum()
-    dim = wrap_dim(dim, self.ndim)
-    if index.numel() != source._shape[dim]:
-        raise RuntimeError(
-            "index_add_(): Number of indices should be equal to self.size(dim): "
-            f"{index.numel()}"
-        )
+        return self + source
     return self.index_put([None] * dim + [index.reshape(-1)], source, True)
 
 
 derive(
     index_add,
     self=lambda grad: grad,
-    source=lambda grad, dim, index, alpha: grad.index_select(dim, index) * alpha,
+    source=lambda grad, dim, index, alpha, source_sizes: (
+        grad.index_select(dim, index).reshape(source_sizes) * alpha
+    ),
 )
 
 
@@ -317,24 +408,21 @@ def masked_fill(self, mask, value):
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype "
-            f"{_cpp_name(mask)}"
+            f"{c_type(mask.dtype)}"
         )
     if hasattr(value, "_keys"):
         if value.ndim:
             raise RuntimeError(
-                "masked_fill only supports a 0-dimensional value tensor, but got tensor "
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor "
                 f"with {value.ndim} dimension(s)."
             )
+        if value._backend.is_host:
+            check_number(value.item(), self.dtype)
         value = value.to(self.dtype)
     else:
+        check_number(value, self.dtype)
         value = torch.full((), value, dtype=self.dtype, device=self.device)
     return torch.where(mask, value, self)
-
-
-def _cpp_name(t: Any) -> str:
-    from dispatchtorch.ops.linalg import _CPP
-
-    return _CPP.get(t.dtype.name, t.dtype.name)
 
 
 derive(
@@ -344,132 +432,68 @@ derive(
 )
 
 
-@operator("masked_select(Tensor self, Tensor mask) -> Tensor", tags="out")
+@operator(
+    "masked_select(Tensor self, Tensor mask) -> Tensor",
+    tags="out exact_out separate_out",
+)
 def masked_select(self, mask):
     """The elements where the mask is true, as a vector."""
     if mask.dtype is not dtypes.bool:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    from dispatchtorch.lift import broadcast_shapes
-
-    shape = broadcast_shapes([self._shape, mask._shape])
+    shape = broadcast_shapes([mask._shape, self._shape])
     if not shape:
         return self.reshape(1)[mask.reshape(1)]
     return index_(self.expand(shape), [mask.expand(shape)])
 
 
-@operator(
-    "cat(Tensor[] tensors, int dim=0) -> Tensor", lift=_PLAIN, variants="function"
+derive(
+    masked_select,
+    self=lambda grad, self_sizes, mask: grad.new_zeros(
+        broadcast_shapes([self_sizes, mask._shape])
+    ).masked_scatter(mask, grad),
 )
-def cat(tensors, dim=0):
-    """Tensors one after the other along a dim."""
-    parts, at, dtype = _check_cat(tensors, dim)
-    shape = list(parts[0]._shape)
-    shape[at] = sum(p._shape[at] for p in parts)
-    made = torch.empty(tuple(shape), dtype=dtype, device=parts[0].device)
-    start = 0
-    for part in parts:
-        made.narrow(at, start, part._shape[at]).copy_(part)
-        start += part._shape[at]
-    return made
-
-
-def _check_cat(tensors: Any, dim: int) -> tuple[list[Any], int, Any]:
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    for i, t in enumerate(tensors):
-        if t.ndim == 0:
-            raise RuntimeError(
-                f"zero-dimensional tensor (at position {i}) cannot be concatenated"
-            )
-    from dispatchtorch.lift import result_type
-
-    dtype = result_type(tensors)
-    # PyTorch lets empty vectors of any shape pass, as relics of its early days.
-    parts = [t for t in tensors if t._shape != (0,)] or tensors[:1]
-    at = wrap_dim(dim, parts[0].ndim)
-    first = parts[0]._shape
-    for i, p in enumerate(parts):
-        shape = p._shape
-        if len(shape) != len(first):
-            raise RuntimeError(
-                "Tensors must have same number of dimensions: got "
-                f"{len(first)} and {len(shape)}"
-            )
-        for d, (a, b) in enumerate(zip(first, shape, strict=True)):
-            if a != b and d != at:
-                raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {at}. Expected "
-                    f"size {a} but got size {b} for tensor number {i} in the list."
-                )
-    return parts, at, dtype
-
-
-@cat.preparation
-def _(tensors, dim):
-    parts, at, dtype = _check_cat(tensors, dim)
-    return [p if p.dtype is dtype else p.to(dtype) for p in parts], at
-
-
-def _cat_backward(grad, tensors_sizes, dim):
-    parts = []
-    start = 0
-    at = wrap_dim(dim, grad.ndim)
-    for shape in tensors_sizes:
-        if shape == (0,) and grad.ndim != 1:
-            parts.append(grad.new_zeros((0,)))
-            continue
-        parts.append(grad.narrow(at, start, shape[at]))
-        start += shape[at]
-    return parts
-
-
-derive(cat, tensors=_cat_backward)
 
 
 @operator(
-    "stack(Tensor[] tensors, int dim=0) -> Tensor", tags="out", variants="function"
+    "_unsafe_masked_index(Tensor self, Tensor mask, Tensor?[] indices, Scalar fill) -> "
+    "Tensor",
+    variants="function",
 )
-def stack(tensors, dim=0):
-    """Tensors of one shape one after the other along a new dim."""
-    tensors = list(tensors)
-    if not tensors:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    first = tensors[0]._shape
-    for i, t in enumerate(tensors):
-        if t._shape != first:
-            raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first)} at "
-                f"entry 0 and {list(t._shape)} at entry {i}"
-            )
-    at = wrap_dim(dim, len(first) + 1)
-    return torch.cat([t.unsqueeze(at) for t in tensors], at)
+def _unsafe_masked_index(self, mask, indices, fill):
+    """A read by index tensors, with one number where the mask is false."""
+    held = [
+        each if each is None else each.clamp(0, size - 1)
+        for each, size in zip(indices, self._shape, strict=False)
+    ]
+    return index_(self, held).masked_fill(~mask, fill)
 
 
-derive(stack, tensors=lambda grad, dim: list(grad.unbind(dim)))
+@operator(
+    "_unsafe_masked_index_put_accumulate(Tensor self, Tensor mask, Tensor?[] indices, "
+    "Tensor values) -> Tensor",
+    variants="function",
+)
+def _unsafe_masked_index_put_accumulate(self, mask, indices, values):
+    """A copy with values added by index tensors where the mask is true."""
+    held = [
+        each if each is None else each.clamp(-size, size - 1)
+        for each, size in zip(indices, self._shape, strict=False)
+    ]
+    return self.index_put(held, values.masked_fill(~mask, 0), True)
 
 
-@operator("flip(Tensor self, int[] dims) -> Tensor", lift=_PLAIN)
-def flip(self, dims):
-    """The elements in reverse order along dims."""
-    made = self
-    for dim in wrapped_flip_dims(self, dims):
-        size = self._shape[dim]
-        order = (
-            torch.arange(size - 1, -1, -1, device=self.device)
-            if size
-            else torch.arange(0, device=self.device)
+derive(
+    _unsafe_masked_index,
+    self=lambda grad, self_sizes, mask, indices: (
+        torch._unsafe_masked_index_put_accumulate(
+            grad.new_zeros(self_sizes), mask, indices, grad
         )
-        made = made.index_select(dim, order)
-    return made.clone() if made is self else made
-
-
-def wrapped_flip_dims(self: Any, dims: Any) -> tuple[int, ...]:
-    from dispatchtorch.ops._common import as_ints, wrap_dims
-
-    wrapped = wrap_dims(as_ints(dims), self.ndim)
-    return wrapped if self.ndim else ()
-
-
-flip.prepare = lambda self, dims: (self, wrapped_flip_dims(self, dims))
-derive(flip, self=lambda grad, dims: grad.flip(dims))
+    ),
+)
+derive(
+    _unsafe_masked_index_put_accumulate,
+    self=lambda grad: grad,
+    values=lambda grad, mask, indices: torch._unsafe_masked_index(
+        grad, mask, indices, 0
+    ),
+)

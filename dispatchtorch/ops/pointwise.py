@@ -17,14 +17,8 @@ from dispatchtorch.dispatch.operator import (
     operator,
     primitive,
 )
-from dispatchtorch.lift import (
-    Pointwise,
-    _Broadcast,
-    _Failed,
-    native_as,
-    result_keys,
-    result_type,
-)
+from dispatchtorch.lift import Pointwise, native_as, result_keys, result_type
+from dispatchtorch.lift.pointwise import Broadcast, Failed
 from dispatchtorch.ops._common import conj, torch
 from dispatchtorch.tensor import bare, new_tensor
 
@@ -663,8 +657,8 @@ class _Where(Pointwise):
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
         choose = kernel.function
-        check: Any = None if backend.checks_broadcast else _Broadcast(op, backend)
-        failed = _Failed(op, backend)
+        check: Any = None if backend.checks_broadcast else Broadcast(op, backend)
+        failed = Failed(op, backend)
 
         def where(condition, self, other):  # type: ignore[no-untyped-def]
             if not condition._keys & dtypes.bool.bit:

@@ -12,14 +12,8 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
-from dispatchtorch.lift import (
-    WRAP,
-    Plain,
-    closure,
-    guard_constants,
-    guarded,
-    result_keys,
-)
+from dispatchtorch.lift import Plain, guard_constants, guarded, result_keys
+from dispatchtorch.lift.base import WRAP, closure
 from dispatchtorch.ops._common import (
     conj,
     numel_of,
@@ -400,6 +394,7 @@ def _max_min(name: str, pick: str, both: str) -> None:
         name_=f"{name.capitalize()}Backward1",
         self=lambda grad, self, result: _spread(grad, self, result, None, False),
     )
+    operator(f"{name}.other(Tensor self, Tensor other) -> Tensor", tags="out")(other)
     along_op = operator(
         f"{name}.dim(Tensor self, int dim, bool keepdim=False) -> "
         "(Tensor values, Tensor indices)",
@@ -413,7 +408,6 @@ def _max_min(name: str, pick: str, both: str) -> None:
             grad, self_sizes, dim, keepdim, indices
         ),
     )
-    operator(f"{name}.other(Tensor self, Tensor other) -> Tensor", tags="out")(other)
 
 
 def value_selecting_backward(
@@ -439,7 +433,7 @@ def _scan(name: str) -> Any:
         inplace=True,
     )
     op.prepare = lambda self, dim, dtype: (
-        self if self.ndim else self.reshape(1),
+        self,
         wrap_dim(dim, self.ndim),
         sum_dtype(self, dtype),
     )

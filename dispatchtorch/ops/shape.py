@@ -8,17 +8,19 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.keys import VIEW
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.lift import Plain
+from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import (
     as_ints,
+    infer_size,
     numel_of,
     torch,
     wrap_dim,
     wrap_dims,
 )
-from dispatchtorch.ops.pointwise_more import alias
 from dispatchtorch.tensor import Tensor
 
-__all__ = ["at_least"]
+__all__: list[str] = []
 
 # Repetition.
 
@@ -46,15 +48,9 @@ def repeat(self, repeats):
     return (
         self.reshape(apart)
         .expand(wide)
-        .clone(memory_format=_contiguous())
+        .clone(memory_format=contiguous_format)
         .reshape(made)
     )
-
-
-def _contiguous() -> Any:
-    from dispatchtorch.memory_format import contiguous_format
-
-    return contiguous_format
 
 
 def _padded(self: Any, dims: Any) -> tuple[int, ...]:
@@ -98,7 +94,7 @@ def repeat_interleave(self, repeats, dim, *, output_size):
     dim = wrap_dim(dim, self.ndim)
     shape = self._shape
     wide = (*shape[: dim + 1], repeats, *shape[dim + 1 :])
-    made = self.unsqueeze(dim + 1).expand(wide).clone(memory_format=_contiguous())
+    made = self.unsqueeze(dim + 1).expand(wide).clone(memory_format=contiguous_format)
     return made.reshape((*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :]))
 
 
@@ -150,6 +146,30 @@ def repeat_interleave_counts(repeats, *, output_size):
         0, ends.to(dtypes.int64), torch.ones_like(ends, dtype=dtypes.int64)
     )
     return steps[:total].cumsum(0).to(repeats.dtype)
+
+
+@operator("flip(Tensor self, int[] dims) -> Tensor", lift=Plain())
+def flip(self, dims):
+    """The elements in reverse order along dims."""
+    made = self
+    for dim in wrapped_flip_dims(self, dims):
+        size = self._shape[dim]
+        order = (
+            torch.arange(size - 1, -1, -1, device=self.device)
+            if size
+            else torch.arange(0, device=self.device)
+        )
+        made = made.index_select(dim, order)
+    return made.clone() if made is self else made
+
+
+def wrapped_flip_dims(self: Any, dims: Any) -> tuple[int, ...]:
+    wrapped = wrap_dims(as_ints(dims), self.ndim)
+    return wrapped if self.ndim else ()
+
+
+flip.prepare = lambda self, dims: (self, wrapped_flip_dims(self, dims))
+derive(flip, self=lambda grad, dims: grad.flip(dims))
 
 
 @operator("roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor")
@@ -267,31 +287,6 @@ derive(
     ),
 )
 
-
-@operator("_block_diag(Tensor[] tensors) -> Tensor", variants="function")
-def _block_diag(tensors):
-    """The matrix with matrices (or vectors, numbers) along its diagonal."""
-    parts = []
-    for i, t in enumerate(tensors):
-        if t.ndim > 2:
-            raise RuntimeError(
-                "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input "
-                f"{i} has {t.ndim} dimensions"
-            )
-        parts.append(t if t.ndim == 2 else t.reshape((1, -1)))
-    width = sum(p._shape[1] for p in parts)
-    rows, start = [], 0
-    for p in parts:
-        n, m = p._shape
-        rows.append(
-            torch.cat(
-                [p.new_zeros((n, start)), p, p.new_zeros((n, width - start - m))], 1
-            )
-        )
-        start += m
-    return torch.cat(rows, 0)
-
-
 # Parts replaced in a copy.
 
 
@@ -342,6 +337,84 @@ _replacement(
 )
 
 # Other names and orders of dims.
+
+
+def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
+    src, dst = wrap_dims(source, ndim), wrap_dims(destination, ndim)
+    if len(src) != len(dst):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source "
+            f"({list(src)} dims) should contain the same number of dims as destination "
+            f"({list(dst)} dims)"
+        )
+    order = [-1] * ndim
+    for a, b in zip(src, dst, strict=True):
+        order[b] = a
+    rest = iter(i for i in range(ndim) if i not in src)
+    return [next(rest) if d == -1 else d for d in order]
+
+
+@operator(
+    "movedim.intlist(Tensor(a) self, int[1] source, int[1] destination) -> Tensor(a)"
+)
+def movedim(self, source, destination):
+    """Moves dims to other places; the rest keep their order."""
+    return self.permute(_movedim_order(self.ndim, source, destination))
+
+
+@operator(
+    "flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"
+)
+def flatten(self, start_dim=0, end_dim=-1):
+    """Several dims as one."""
+    shape = self._shape
+    start, end = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
+    if start > end:
+        raise RuntimeError(
+            "flatten() has invalid args: start_dim cannot come after end_dim"
+        )
+    if not shape:
+        return self.reshape((1,))
+    if start == end:
+        return self
+    size = numel_of(shape[start : end + 1])
+    return self.reshape((*shape[:start], size, *shape[end + 1 :]))
+
+
+@operator("unflatten.int(Tensor(a) self, int dim, int[] sizes) -> Tensor(a)")
+def unflatten(self, dim, sizes):
+    """One dim as several."""
+    shape = self._shape
+    dim = wrap_dim(dim, len(shape))
+    sizes = as_ints(sizes)
+    if not sizes:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        new = infer_size(sizes, shape[dim])
+    except RuntimeError:
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
+            f"dim {dim} ({shape[dim]}) in the input tensor"
+        ) from None
+    return self.view((*shape[:dim], *new, *shape[dim + 1 :]))
+
+
+@operator("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def expand_as(self, other):
+    """Expanded to the shape of another tensor."""
+    return self.expand(other._shape)
+
+
+@operator("view_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def view_as(self, other):
+    """Viewed in the shape of another tensor."""
+    return self.view(other._shape)
+
+
+@operator("reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
+def reshape_as(self, other):
+    """Reshaped to the shape of another tensor."""
+    return self.reshape(other._shape)
 
 
 @operator("swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)")
@@ -411,159 +484,8 @@ def rot90(self, k=1, dims=(0, 1)):
         return self.flip(dims)
     if turns == 3:
         return self.flip(a).transpose(a, b)
-    return self.clone(memory_format=_contiguous())
+    return self.clone(memory_format=contiguous_format)
 
-
-# Joining.
-
-
-def at_least(n: int, t: Any) -> Any:
-    """A tensor with at least ``n`` dims."""
-    if t.ndim >= n:
-        return t
-    if n == 3 and t.ndim == 2:
-        return t.unsqueeze(-1)
-    if n == 3 and t.ndim == 1:
-        return t.unsqueeze(0).unsqueeze(-1)
-    return t.unsqueeze(0) if t.ndim == 1 else t.reshape((1,) * n)
-
-
-def _joined(name: str, n: int, dim: int) -> None:
-    def body(tensors):  # type: ignore[no-untyped-def]
-        if not tensors:
-            raise RuntimeError(f"{name} expects a non-empty TensorList")
-        parts = [at_least(n, t) for t in tensors]
-        return torch.cat(parts, 0 if name == "hstack" and parts[0].ndim == 1 else dim)
-
-    body.__doc__ = f"Tensors joined along dim {dim}, after that of vectors."
-    operator(f"{name}(Tensor[] tensors) -> Tensor", tags="out", variants="function")(
-        body
-    )
-
-
-_joined("hstack", 1, 1)
-_joined("vstack", 2, 0)
-_joined("dstack", 3, 2)
-
-
-@operator("column_stack(Tensor[] tensors) -> Tensor", tags="out", variants="function")
-def column_stack(tensors):
-    """Vectors as columns of a matrix, beside matrices."""
-    if not tensors:
-        raise RuntimeError("column_stack expects a non-empty TensorList")
-    parts = [t if t.ndim > 1 else t.reshape((t.numel(), 1)) for t in tensors]
-    return torch.hstack(parts)
-
-
-alias("concat", "cat")
-alias("concatenate", "cat")
-alias("row_stack", "vstack")
-alias("swapdims", "transpose")
-
-
-# Splitting.
-
-
-@operator("tensor_split.sections(Tensor(a) self, int sections, int dim=0) -> Tensor[]")
-def tensor_split(self, sections, dim=0):
-    """``sections`` pieces along a dim, of lengths that differ by one at most."""
-    _check_split(self)
-    dim = wrap_dim(dim, self.ndim)
-    if sections <= 0:
-        raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
-    each, more = divmod(self._shape[dim], sections)
-    sizes = [each + (i < more) for i in range(sections)]
-    return _pieces(self, sizes, dim)
-
-
-def _check_split(self: Any) -> None:
-    if self.ndim == 0:
-        raise RuntimeError(
-            "tensor_split expected at least a 1-dimensional tensor, but got a tensor "
-            "with 0 dims"
-        )
-
-
-def _pieces(self: Any, sizes: Any, dim: int) -> Any:
-    start, made = 0, []
-    for n in sizes:
-        made.append(torch.slice(self, dim, start, start + n, 1))
-        start += n
-    return tuple(made)
-
-
-@operator("tensor_split.indices(Tensor(a) self, int[] indices, int dim=0) -> Tensor[]")
-def tensor_split_indices(self, indices, dim=0):
-    """The pieces of a dim between ``indices``."""
-    _check_split(self)
-    dim = wrap_dim(dim, self.ndim)
-    ends = [*as_ints(indices), self._shape[dim]]
-    starts = [0, *ends[:-1]]
-    return tuple(
-        [torch.slice(self, dim, a, b, 1) for a, b in zip(starts, ends, strict=True)]
-    )
-
-
-@operator(
-    "tensor_split.tensor_indices_or_sections(Tensor(a) self, "
-    "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
-    tags="mixed_devices",
-)
-def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
-    """Sections or indices given as a tensor on the host."""
-    which = tensor_indices_or_sections
-    if which.ndim > 1:
-        raise RuntimeError(
-            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional "
-            f"or one-dimensional tensor, but got a tensor with {which.ndim} dims"
-        )
-    return torch.tensor_split(self, which.tolist(), dim)
-
-
-def _split_along(name: str, least: int, dim_of: Any) -> None:
-    def check(self):  # type: ignore[no-untyped-def]
-        if self.ndim < least:
-            raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension, "
-                f"but got a tensor with {self.ndim} "
-                "dimensions!"
-            )
-        return dim_of(self)
-
-    def sections_(self, sections):  # type: ignore[no-untyped-def]
-        dim = check(self)
-        if sections == 0 or self._shape[dim] % sections:
-            raise RuntimeError(
-                f"torch.{name} attempted to split along dimension {dim}, but the size "
-                f"of the dimension {self._shape[dim]} is not divisible by the "
-                f"split_size {sections}!"
-            )
-        return torch.tensor_split(self, sections, dim)
-
-    def indices_(self, indices):  # type: ignore[no-untyped-def]
-        return torch.tensor_split(self, as_ints(indices), check(self))
-
-    sections_.__doc__ = indices_.__doc__ = f"Pieces along the {name[0]} direction."
-    operator(f"{name}.int(Tensor(a) self, int sections) -> Tensor[]")(sections_)
-    operator(f"{name}.array(Tensor(a) self, int[] indices) -> Tensor[]")(indices_)
-
-
-_split_along("hsplit", 1, lambda t: 0 if t.ndim == 1 else 1)
-_split_along("vsplit", 2, lambda t: 0)
-_split_along("dsplit", 3, lambda t: 2)
-
-
-def _unsafe(name: str, schema: str, target: str) -> None:
-    def body(self, size, dim=0):  # type: ignore[no-untyped-def]
-        return tuple([t.clone() for t in getattr(torch, target)(self, size, dim)])
-
-    body.__doc__ = f"As {target}, but the pieces are no views."
-    operator(f"{name}(Tensor self, {schema}, int dim=0) -> Tensor[]")(body)
-
-
-_unsafe("unsafe_chunk", "int chunks", "chunk")
-_unsafe("unsafe_split.Tensor", "int split_size", "split")
-_unsafe("unsafe_split_with_sizes", "int[] split_sizes", "split_with_sizes")
 
 # Views as copies.
 
@@ -591,7 +513,7 @@ for _name, _schema in {
                 part = torch.slice(self, *args)
             else:
                 part = getattr(self, view)(*args)
-            return part.clone(memory_format=_contiguous())
+            return part.clone(memory_format=contiguous_format)
 
         body.__doc__ = f"The result of {view} as a copy."
         return body
@@ -603,23 +525,6 @@ for _name, _schema in {
         tags="out",
         variants="function method" if _view == "narrow" else "function",
     )(_copy(_view))
-
-
-def _copies(view: str, schema: str) -> None:
-    def body(self, *args):  # type: ignore[no-untyped-def]
-        parts = getattr(torch, view)(self, *args)
-        return tuple([p.clone(memory_format=_contiguous()) for p in parts])
-
-    body.__doc__ = f"The results of {view} as copies."
-    operator(f"{schema} -> Tensor[]", variants="function")(body)
-
-
-_copies("split", "split_copy.Tensor(Tensor self, int split_size, int dim=0)")
-_copies(
-    "split_with_sizes",
-    "split_with_sizes_copy(Tensor self, int[] split_sizes, int dim=0)",
-)
-_copies("unbind", "unbind_copy.int(Tensor self, int dim=0)")
 
 
 @operator("combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor")

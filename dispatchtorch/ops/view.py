@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import View
+from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import (
     as_ints,
     contiguous_strides,
@@ -155,13 +155,7 @@ def reshape(self, shape):
     new = infer_size(as_ints(shape), numel_of(own))
     if view_strides(own, self._backend.strides(self._data), new) is not None:
         return self.view(new)
-    return torch._unsafe_view(self.clone(memory_format=_contiguous()), new)
-
-
-def _contiguous() -> Any:
-    from dispatchtorch.memory_format import contiguous_format
-
-    return contiguous_format
+    return torch._unsafe_view(self.clone(memory_format=contiguous_format), new)
 
 
 @operator("_unsafe_view(Tensor self, int[] size) -> Tensor", variants="function")
@@ -550,84 +544,6 @@ alias = _view("alias(Tensor(a) self) -> Tensor(a)", _alias, "private")
 derive(alias, self=lambda grad: grad)
 
 
-def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
-    src, dst = wrap_dims(source, ndim), wrap_dims(destination, ndim)
-    if len(src) != len(dst):
-        raise RuntimeError(
-            "movedim: Invalid source or destination dims: source "
-            f"({list(src)} dims) should contain the same number of dims as destination "
-            f"({list(dst)} dims)"
-        )
-    order = [-1] * ndim
-    for a, b in zip(src, dst, strict=True):
-        order[b] = a
-    rest = iter(i for i in range(ndim) if i not in src)
-    return [next(rest) if d == -1 else d for d in order]
-
-
-@operator(
-    "movedim.intlist(Tensor(a) self, int[1] source, int[1] destination) -> Tensor(a)"
-)
-def movedim(self, source, destination):
-    """Moves dims to other places; the rest keep their order."""
-    return self.permute(_movedim_order(self.ndim, source, destination))
-
-
-@operator(
-    "flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)"
-)
-def flatten(self, start_dim=0, end_dim=-1):
-    """Several dims as one."""
-    shape = self._shape
-    start, end = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
-    if start > end:
-        raise RuntimeError(
-            "flatten() has invalid args: start_dim cannot come after end_dim"
-        )
-    if not shape:
-        return self.reshape((1,))
-    if start == end:
-        return self
-    size = numel_of(shape[start : end + 1])
-    return self.reshape((*shape[:start], size, *shape[end + 1 :]))
-
-
-@operator("unflatten.int(Tensor(a) self, int dim, int[] sizes) -> Tensor(a)")
-def unflatten(self, dim, sizes):
-    """One dim as several."""
-    shape = self._shape
-    dim = wrap_dim(dim, len(shape))
-    sizes = as_ints(sizes)
-    if not sizes:
-        raise RuntimeError("unflatten: sizes must be non-empty")
-    try:
-        new = infer_size(sizes, shape[dim])
-    except RuntimeError:
-        raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
-            f"dim {dim} ({shape[dim]}) in the input tensor"
-        ) from None
-    return self.view((*shape[:dim], *new, *shape[dim + 1 :]))
-
-
-@operator("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
-def expand_as(self, other):
-    """Expanded to the shape of another tensor."""
-    return self.expand(other._shape)
-
-
-@operator("view_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
-def view_as(self, other):
-    """Viewed in the shape of another tensor."""
-    return self.view(other._shape)
-
-
-@operator("reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)", variants="method")
-def reshape_as(self, other):
-    """Reshaped to the shape of another tensor."""
-    return self.reshape(other._shape)
-
-
 @operator(
     "as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, "
     "int? storage_offset=None) -> Tensor"
@@ -652,148 +568,3 @@ derive(
         size, stride, storage_offset
     ),
 )
-
-
-# Several views at once.
-
-
-_MULTI_VIEW = (
-    "Output {output_nr} of {name} is a view and is being modified inplace. This view is "
-    "the output of a function that returns multiple views. Such functions do not allow "
-    "the output views to be modified inplace. You should replace the inplace operation "
-    "by an out-of-place one."
-)
-
-
-def _mark(views: Any) -> Any:
-    for each in views:
-        if each._keys & dtypes.DIFFERENTIABLE_MASK:
-            each._autograd_meta().creation = _MULTI_VIEW
-    return views
-
-
-@operator("unbind.int(Tensor(a) self, int dim=0) -> Tensor[]", tags="views")
-def unbind(self, dim=0):
-    """All slices of a dim, without the dim."""
-    if self.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
-    dim = wrap_dim(dim, self.ndim)
-    return _mark(tuple([self.select(dim, i) for i in range(self._shape[dim])]))
-
-
-def _unbind_backward(grads, dim):
-    known = next(g for g in grads if g is not None)
-    return torch.stack(
-        [g if g is not None else torch.zeros_like(known) for g in grads], dim
-    )
-
-
-derive(unbind, self=_unbind_backward)
-
-
-@operator(
-    "split_with_sizes(Tensor(a) self, int[] split_sizes, int dim=0) -> Tensor[]",
-    tags="views",
-)
-def split_with_sizes(self, split_sizes, dim=0):
-    """Pieces of given lengths along a dim."""
-    if self.ndim == 0:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    dim = wrap_dim(dim, self.ndim)
-    size, sizes = self._shape[dim], as_ints(split_sizes)
-    if sum(sizes) != size or any(n < 0 for n in sizes):
-        raise RuntimeError(
-            "split_with_sizes expects split_sizes to sum exactly to "
-            f"{size} (input tensor's size at dimension {dim}), but got "
-            f"split_sizes={list(sizes)}"
-        )
-    return _mark(_pieces(self, sizes, dim))
-
-
-def _pieces(self: Any, sizes: Any, dim: int) -> Any:
-    start, made = 0, []
-    for n in sizes:
-        made.append(slice_(self, dim, start, start + n, 1))
-        start += n
-    return tuple(made)
-
-
-def _split_backward(grads, self_sizes, dim, sizes):
-    dim = wrap_dim(dim, len(self_sizes))
-    known = next(g for g in grads if g is not None)
-    parts = []
-    for g, n in zip(grads, sizes, strict=True):
-        shape = list(self_sizes)
-        shape[dim] = n
-        parts.append(g if g is not None else known.new_zeros(shape))
-    return torch.cat(parts, dim)
-
-
-derive(
-    split_with_sizes,
-    self=lambda grads, self_sizes, split_sizes, dim: _split_backward(
-        grads, self_sizes, dim, as_ints(split_sizes)
-    ),
-)
-
-
-@operator(
-    "split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]", tags="views"
-)
-def split(self, split_size, dim=0):
-    """Pieces of one length along a dim; the last may be shorter."""
-    if self.ndim == 0:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    if split_size < 0:
-        raise RuntimeError(
-            f"split expects split_size be non-negative, but got split_size={split_size}"
-        )
-    dim = wrap_dim(dim, self.ndim)
-    return _mark(_pieces(self, _even(self._shape[dim], split_size), dim))
-
-
-def _even(size: int, each: int) -> list[int]:
-    if each == 0:
-        if size:
-            raise RuntimeError(
-                "split_size can only be 0 if dimension size is 0, but got dimension "
-                f"size of {size}"
-            )
-        return [0]
-    return [min(each, size - i) for i in range(0, size, each)] or [0]
-
-
-derive(
-    split,
-    self=lambda grads, self_sizes, split_size, dim: _split_backward(
-        grads,
-        self_sizes,
-        dim,
-        _even(self_sizes[wrap_dim(dim, len(self_sizes))], split_size),
-    ),
-)
-
-
-@operator(
-    "split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]", tags="views"
-)
-def split_sizes(self, split_size, dim=0):
-    """Pieces of given lengths along a dim."""
-    return torch.split_with_sizes(self, split_size, dim)
-
-
-@operator("chunk(Tensor(a) self, int chunks, int dim=0) -> Tensor[]", tags="views")
-def chunk(self, chunks, dim=0):
-    """At most ``chunks`` pieces of equal length along a dim."""
-    if self.ndim == 0:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks <= 0:
-        raise RuntimeError(
-            f"chunk expects `chunks` to be greater than 0, got: {chunks}"
-        )
-    dim = wrap_dim(dim, self.ndim)
-    size = self._shape[dim]
-    each = -(-size // chunks)
-    if each == 0 and size == 0:
-        return torch.split_with_sizes(self, [0] * chunks, dim)
-    return torch.split(self, each, dim)

@@ -100,19 +100,33 @@ def _tensor(t: Any) -> Any:
     result = base.as_strided(tuple(t.shape), tuple(flat.stride()), 0)
     if t.is_conj():
         result = result.conj().resolve_conj().conj()
-    return result.detach().requires_grad_(t.requires_grad)
+    result = result.detach()
+    if t._base is None:  # a tensor of its own, as far as anybody can tell
+        result._base = result._ver = None
+    return result.requires_grad_(t.requires_grad)
 
 
 def _function(fn: types.FunctionType) -> Callable[..., Any]:
     """A Python function of PyTorch's tests with ``torch`` meaning dispatchtorch."""
-    names = dict(fn.__globals__)
-    names["torch"] = dt
+    names = {**fn.__globals__, **_helpers_of(fn), "torch": dt}
     closure = fn.__closure__
     if closure:
         closure = tuple(types.CellType(_resolve(c.cell_contents)) for c in closure)
     made = types.FunctionType(fn.__code__, names, fn.__name__, fn.__defaults__, closure)
     made.__kwdefaults__ = fn.__kwdefaults__
     return made
+
+
+def _helpers_of(fn: types.FunctionType) -> dict[str, Any]:
+    """The functions of PyTorch's tests that a function calls by name, such as
+    the one that seeds the generator first."""
+    found = {}
+    for name in fn.__code__.co_names:
+        value = fn.__globals__.get(name)
+        if isinstance(value, types.FunctionType) and value is not fn:
+            if "torch/testing" in value.__code__.co_filename.replace("\\", "/"):
+                found[name] = _function(value)
+    return found
 
 
 def _resolve(value: Any) -> Any:
@@ -199,7 +213,7 @@ def _numpy(t: Any) -> np.ndarray:
     name = str(t.dtype)
     if name in ("torch.bfloat16", "torch.float16") or "float8" in name:
         t = t.float()
-    return np.asarray(t.numpy())
+    return np.asarray(t.numpy(force=True))
 
 
 def _same(found: Any, wanted: Any, what: str, strides: bool, loose: float) -> None:

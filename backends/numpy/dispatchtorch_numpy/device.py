@@ -10,6 +10,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
 from dispatchtorch_numpy import (
+    fft,
     fused,
     indexing,
     linalg,
@@ -36,7 +37,16 @@ class XpBackend(Backend):
 
     def __init__(self) -> None:
         super().__init__()
-        for family in (pointwise, reduction, indexing, linalg, nn, special, fused):
+        for family in (
+            pointwise,
+            reduction,
+            indexing,
+            linalg,
+            nn,
+            special,
+            fft,
+            fused,
+        ):
             for name, (function, out) in family.kernels_for(self.xp).items():
                 self.add_kernel(name, function, out=out)
 

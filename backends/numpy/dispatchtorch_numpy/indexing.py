@@ -111,10 +111,13 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("gather")
     def gather(x: Any, dim: int, index: Any) -> Any:
-        _check_range(xp, index, x.shape[dim] if x.ndim else 1, dim)
+        if not index.size:
+            return xp.empty(index.shape, x.dtype)
+        _check_range(xp, index, x.shape[dim], dim)
+        if not index.ndim:
+            return xp.asarray(x[int(index)])
         if (
-            x.ndim
-            and index.shape[:dim] + index.shape[dim + 1 :]
+            index.shape[:dim] + index.shape[dim + 1 :]
             != x.shape[:dim] + x.shape[dim + 1 :]
         ):
             x = x[
@@ -141,6 +144,7 @@ def kernels_for(xp: Any) -> Kernels:
         if not x.ndim:
             made += src.reshape(-1)[: index.size].sum(dtype=x.dtype)
             return made
+        index, src = _same_rank(index, src)
         _check_range(xp, index, x.shape[dim], dim)
         src = src[tuple(slice(0, n) for n in index.shape)]
         _add_at(xp, made, places(index, dim), src)
@@ -154,6 +158,7 @@ def kernels_for(xp: Any) -> Kernels:
         if not x.ndim:
             made[...] = src.reshape(-1)[-1]
             return made
+        index, src = _same_rank(index, src)
         _check_range(xp, index, x.shape[dim], dim)
         made[places(index, dim)] = src[tuple(slice(0, n) for n in index.shape)]
         return made
@@ -188,7 +193,8 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("nonzero_")
     def nonzero(x: Any) -> Any:
-        return xp.stack(xp.nonzero(x), axis=1) if x.ndim else NotImplemented
+        # The positions of each dim lie together in memory, as in PyTorch.
+        return xp.stack(xp.nonzero(x)).T if x.ndim else NotImplemented
 
     @kernel("cat")
     def cat(arrays: Any, dim: int) -> Any:
@@ -198,7 +204,14 @@ def kernels_for(xp: Any) -> Kernels:
     def index_select(x: Any, dim: int, index: Any) -> Any:
         if not x.ndim:
             return NotImplemented
-        _check_range(xp, index, x.shape[dim], dim)
+        size = x.shape[dim]
+        if index.size and (index.min() < 0 or index.max() >= size):
+            if dim != 1:
+                raise IndexError("index out of range in self")
+            bad = index[(index < 0) | (index >= size)].reshape(-1)[0]
+            raise RuntimeError(
+                f"INDICES element is out of DATA bounds, id={int(bad)} axis_dim={size}"
+            )
         return xp.take(x, index.reshape(-1), dim)
 
     @kernel("flip")
@@ -242,6 +255,13 @@ def _add_at(xp: Any, target: Any, key: Any, values: Any) -> None:
         target[...] = wide.astype(target.dtype)
     else:
         xp.add.at(target, key, values)
+
+
+def _same_rank(index: Any, src: Any) -> Any:
+    """A scatter's index and source as vectors where one of them has no dims."""
+    if index.ndim and src.ndim:
+        return index, src
+    return index.reshape(-1), src.reshape(-1)
 
 
 def _check_range(xp: Any, index: Any, size: int, dim: int) -> None:

@@ -1,9 +1,11 @@
-"""Products of matrices."""
+"""Products of matrices; NumPy itself also gets the decompositions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+from dispatchtorch_numpy import decompositions
 
 __all__ = ["kernels_for"]
 
@@ -31,4 +33,6 @@ def kernels_for(xp: Any) -> Kernels:
     kernels["addmm"] = (addmm, False)
     kernels["bmm"] = (matmul, False)
     kernels["mm"] = (matmul, False)
+    if xp.__name__ == "numpy":
+        kernels.update(decompositions.kernels())
     return kernels

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dispatchtorch_numpy.pointwise import astype
+
 __all__ = ["kernels_for"]
 
 Kernels = dict[str, tuple[Callable[..., Any], bool]]
@@ -72,11 +74,11 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("cumsum")
     def cumsum(x: Any, dim: int, dtype: Any) -> Any:
-        return xp.cumsum(x, dim, dtype.host)
+        return xp.cumsum(x, dim, dtype.host) if x.ndim else astype(xp, x, dtype.host)
 
     @kernel("cumprod")
     def cumprod(x: Any, dim: int, dtype: Any) -> Any:
-        return xp.cumprod(x, dim, dtype.host)
+        return xp.cumprod(x, dim, dtype.host) if x.ndim else astype(xp, x, dtype.host)
 
     @kernel("sort_")
     def sort(x: Any, dim: int, descending: bool) -> Any:

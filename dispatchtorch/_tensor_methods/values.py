@@ -1,0 +1,217 @@
+"""Values for Python and NumPy: numbers, lists, arrays, DLPack, printing, pickling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dispatchtorch import dtypes
+from dispatchtorch._tensor_methods._install import method
+from dispatchtorch.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def _host(self: Tensor) -> np.ndarray[Any, Any]:
+    backend = self._backend
+    if backend.device_type == "meta":
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+    return backend.to_host(self._data)
+
+
+@method
+def item(self: Tensor) -> Any:
+    """The only element as a Python number."""
+    array = _host(self)
+    if array.size != 1:
+        raise RuntimeError(
+            f"a Tensor with {array.size} elements cannot be converted to Scalar"
+        )
+    value = array.item()
+    return float(value) if self._keys & dtypes.FLOATING_MASK else value
+
+
+@method
+def tolist(self: Tensor) -> Any:
+    """The values as nested lists of Python numbers (a number for 0-d tensors)."""
+    array = _host(self)
+    if array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8")):
+        array = array.astype(np.float32)
+    return array.tolist()
+
+
+@method
+def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
+    """A NumPy array that shares the tensor's memory (``force`` copies where it must)."""
+    if force:
+        self = self.detach().cpu()
+    if self.requires_grad:
+        raise RuntimeError(
+            "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
+            " instead."
+        )
+    if not self._backend.is_host:
+        raise TypeError(
+            f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() "
+            "to copy the tensor to host memory first."
+        )
+    if self.dtype is dtypes.bfloat16 or (
+        self.dtype.itemsize == 1 and (self.dtype.is_floating_point)
+    ):
+        raise TypeError(
+            f"Got unsupported ScalarType {dtypes.scalar_type_name(self.dtype)}"
+        )
+    return self._data.view()  # type: ignore[no-any-return]
+
+
+@method
+def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:
+    array = self.numpy()
+    if dtype is None:
+        return array.copy() if copy else array
+    return array.astype(dtype, copy=bool(copy))
+
+
+Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]
+
+
+@method
+def __array_wrap__(
+    self: Tensor, array: Any, context: Any = None, return_scalar: bool = False
+) -> Any:
+    if array.dtype == bool:
+        array = array.astype("uint8")
+    import dispatchtorch
+
+    return dispatchtorch.from_numpy(np.asarray(array))
+
+
+@method
+def __bool__(self: Tensor) -> bool:
+    if self.numel() != 1:
+        if self.numel() == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError(
+            "Boolean value of Tensor with more than one value is ambiguous"
+        )
+    return bool(self.item())
+
+
+@method
+def __int__(self: Tensor) -> int:
+    return int(self.item())
+
+
+@method
+def __float__(self: Tensor) -> float:
+    return float(self.item())
+
+
+@method
+def __complex__(self: Tensor) -> complex:
+    return complex(self.item())
+
+
+@method
+def __index__(self: Tensor) -> int:
+    if self._keys & dtypes.DIFFERENTIABLE_MASK or self.numel() != 1:
+        raise TypeError(
+            "only integer tensors of a single element can be converted to an index"
+        )
+    return int(self.item())
+
+
+@method
+def __len__(self: Tensor) -> int:
+    shape = self._shape
+    if not shape:
+        raise TypeError("len() of a 0-d tensor")
+    return shape[0]
+
+
+@method
+def __iter__(self: Tensor) -> Iterator[Tensor]:
+    if not self._shape:
+        raise TypeError("iteration over a 0-d tensor")
+    return iter(self.unbind(0))
+
+
+@method
+def __contains__(self: Tensor, element: Any) -> bool:
+    if isinstance(element, (Tensor, int, float, complex)):
+        return bool((self == element).any())
+    raise RuntimeError(
+        "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+        f"{element.__class__}."
+    )
+
+
+@method
+def __format__(self: Tensor, spec: str) -> str:
+    if (
+        self.ndim == 0
+        and self._backend.device_type != "meta"
+        and self.__class__ is Tensor
+    ):
+        return format(self.item(), spec)
+    return object.__format__(self, spec) if spec else str(self)
+
+
+@method
+def __repr__(self: Tensor, *, tensor_contents: Any = None) -> str:
+    from dispatchtorch._tensor_str import tensor_str
+
+    return tensor_str(self, tensor_contents=tensor_contents)
+
+
+@method
+def __reduce_ex__(self: Tensor, proto: int) -> Any:
+    from dispatchtorch.storage import tensor_reduce_ex
+
+    return tensor_reduce_ex(self, proto)
+
+
+@method
+def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Any:
+    from dispatchtorch.storage import tensor_deepcopy
+
+    return tensor_deepcopy(self, memo)
+
+
+@method
+def __dlpack__(
+    self: Tensor,
+    *,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: bool | None = None,
+) -> Any:
+    if self.requires_grad:
+        raise BufferError(
+            "Can't export tensors that require gradient, use tensor.detach()"
+        )
+    native = self._data
+    export = getattr(native, "__dlpack__", None)
+    if export is None:
+        raise BufferError(f"device '{self.device}' doesn't support DLPack")
+    if copy:
+        native = self.clone()._data
+        export = native.__dlpack__
+    if self._backend.is_host:
+        return export(max_version=max_version) if max_version is not None else export()
+    return export(stream=stream)
+
+
+@method
+def __dlpack_device__(self: Tensor) -> Any:
+    return self._data.__dlpack_device__()
+
+
+@method
+def __array_namespace__(self: Tensor, *, api_version: str | None = None) -> Any:
+    import dispatchtorch
+
+    return dispatchtorch

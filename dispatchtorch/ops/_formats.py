@@ -1,0 +1,47 @@
+"""Memory formats of images: results take the one of what they were computed from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch.memory_format import channels_last, channels_last_3d
+from dispatchtorch.tensor import bare
+
+__all__ = ["has_channels_last", "in_format_of", "own"]
+
+_FORMATS = {4: channels_last, 5: channels_last_3d}
+
+
+def has_channels_last(t: Any) -> bool:
+    """Whether an image's channels lie next to each other in memory.
+
+    Sizes of 1 make that ambiguous; as in PyTorch, strides must then grow in the order
+    of channels, spatial dims from the last on, and samples.
+    """
+    shape = t._shape
+    if len(shape) not in _FORMATS or 0 in shape:
+        return False
+    strides = t._backend.strides(t._data)
+    least = strides[1]
+    if least == 0:
+        return False
+    if shape[1] > 1:
+        least *= shape[1]
+    for dim in range(len(shape) - 1, 1, -1):
+        if strides[dim] < least:
+            return False
+        least = strides[dim] * shape[dim] if shape[dim] > 1 else strides[dim]
+    # Where all but the samples is of size 1, both orders fit: not this one.
+    return bool(strides[0] >= least and least != strides[1])
+
+
+def in_format_of(made: Any, *likes: Any) -> Any:
+    """A result with its channels last where one of some tensors has them there."""
+    if any(has_channels_last(t) for t in likes):
+        return made.contiguous(memory_format=_FORMATS[made.ndim])
+    return made
+
+
+def own(made: Any) -> Any:
+    """A result as a tensor of its own, where it is a view of an intermediate one."""
+    return made if made._base is None else bare(made)

@@ -1,0 +1,306 @@
+"""``out=``: an operator's result written to tensors that the caller gives.
+
+The operator runs as always and its result is copied, after the checks that PyTorch
+makes: history, number, device, dtype, shape, and whether the memory written overlaps
+itself or an operand's.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.operator import Operator
+from dispatchtorch.dtypes import can_cast, scalar_type_name
+from dispatchtorch.lift import named_returns
+from dispatchtorch.tensor import Tensor
+
+__all__ = [
+    "check_operand_overlap",
+    "overlaps_itself",
+    "user_level",
+    "write_out",
+]
+
+# Operators that take no other dtype than their result's, by what they say of others:
+# {wanted} and {own} are C++'s names of the dtypes, {Wanted} and {Own} PyTorch's.
+_EXACT = {
+    "Expected out tensor to have dtype {wanted}, but got {own} instead": """
+        aminmax argmax argmin argsort cross isin linalg_cross log_softmax max.dim min.dim
+        msort renorm softmax sort topk""",
+    "Found dtype {Own} but expected {Wanted}": """
+        abs bitwise_not ceil conj_physical floor frac neg round sgn sign trunc""",
+    "Expected the dtype for input and out to match, but got {Wanted} for input's dtype "
+    "and {Own} for out's dtype.": "amax amin",
+    "Expected object of scalar type {Wanted} but got scalar type {Own} for argument "
+    "'out'": "complex polar",
+    "dtype {Wanted} does not match dtype of out parameter ({Own})": "arange",
+    "expected scalar_type {Wanted} but found {Own}": "cummax cummin diff logcumsumexp",
+    "torch.frexp() expects mantissa to have dtype {wanted} but got {own}": "frexp",
+    "output values must be of same type as input": "kthvalue median nanmedian",
+    "{name}() out tensor must be same dtype as the input tensor": "nanquantile quantile",
+    "heaviside is not yet implemented for tensors with different dtypes.": "heaviside",
+    "expected scalar type '{Wanted}' but got '{Own}' for values output": "mode",
+    "the output given to float_power has dtype {Own} but the operation's result requires "
+    "dtype {Wanted}": "float_power",
+    "{name} does not support non-boolean outputs.": "isneginf isposinf signbit",
+    "nan_to_num: dtype of out: {Own} should be same as input: {Wanted}": "nan_to_num",
+    "torch.histogram: input tensor and hist tensor should have the same dtype, but got "
+    "input {wanted} and hist {own}": "histc",
+    "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
+    "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
+    "dtype {Own} and out_int32 flag is False": "bucketize searchsorted",
+    "tensordot: Expected the output tensor to have dtype {Wanted}, but got an output "
+    "tensor with dtype {Own}": "inner tensordot",
+    "Expected out type to be {Wanted} but got {Own}": "where.self",
+    "nonzero: Expected out tensor to have scalar type {Wanted} but got scalar type{Own}":
+        "nonzero",
+}  # fmt: skip
+_EXACT_OF = {name: text for text, names in _EXACT.items() for name in names.split()}
+# Words of their own for a result that can't be cast to the dtype of ``out``.
+_UNCASTABLE = {
+    "ldexp": "ldexp can't be cast to the desired output type {Own}",
+    "mean": "mean.dtype_out(): input types can't be cast to the desired output type {Own}",
+    "logsumexp": "logsumexp(): Expected floating point type for result tensor, but got: "
+    "{Own}",
+    "max": "Expected canCast( typeMetaToScalarType(self.dtype()), "
+    "typeMetaToScalarType(out.dtype())) to be true, but got false.  (Could this error "
+    "message be improved?  If so, please report an enhancement request to PyTorch.)",
+}
+_UNCASTABLE["min"] = _UNCASTABLE["max"]
+# What PyTorch calls the operator that it says is without automatic differentiation.
+_NO_GRADIENT = {
+    "arange": "aten::arange", "conj_physical": "aten::conj_physical",
+    "cross": "linalg_cross", "float_power": "pow",
+    "floor_divide": "aten::floor_divide", "heaviside": "aten::heaviside",
+    "ldexp": "mul", "log_softmax": "aten::log_softmax", "max.other": "maximum",
+    "min.other": "minimum", "msort": "sort", "nanmean": "nansum",
+    "softmax": "aten::softmax", "square": "pow",
+}  # fmt: skip
+
+# Operators that compute in the dtype of ``out`` where no other is asked for.
+_COMPUTES_IN_OUT = frozenset("cumsum cumprod sum prod nansum".split())
+_ONLY_BOOL = frozenset({"all", "any"})
+
+_CPP = {
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+    "uint16": "short unsigned int",
+    "uint32": "unsigned int",
+    "uint64": "long unsigned int",
+}
+
+
+def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
+    """Runs an operator and writes its result to ``out`` (a tensor, or several)."""
+    outs = _as_outs(op, out)
+    if state.grad_enabled() and _requires_grad((*outs, *args)):
+        name = _NO_GRADIENT.get(op.full_name) or _NO_GRADIENT.get(op.name, op.name)
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic "
+            "differentiation, but one of the arguments requires grad."
+        )
+    arguments = op.schema.arguments
+    given = {a.name: v for a, v in zip(arguments, args, strict=True)}
+    if "factory" in op.tags:
+        _like_out(given, outs[0])
+    elif op.name in _COMPUTES_IN_OUT:
+        _compute_in_out(given, outs[0])
+    if "pointwise" in op.tags:
+        _check_memory(outs, args)
+    result = op(**given)
+    results = result if isinstance(result, tuple | list) else (result,)
+    for target, source in zip(outs, results, strict=True):
+        _store(op, target, source)
+    if isinstance(out, Tensor):
+        return out
+    return _named(type(result))(outs) if isinstance(result, tuple) else None
+
+
+def _as_outs(op: Operator, out: Any) -> tuple[Any, ...]:
+    """``out`` as a tuple of as many tensors as the operator has results."""
+    returns = op.schema.returns
+    if len(returns) == 1 and not returns[0].startswith("Tensor["):
+        if not isinstance(out, Tensor):
+            raise TypeError(
+                f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}"
+            )
+        return (out,)
+    if not isinstance(out, tuple | list):
+        raise TypeError(
+            f"{op.name}(): argument 'out' must be tuple of Tensors, not "
+            f"{type(out).__name__}"
+        )
+    if len(returns) > 1 and len(out) != len(returns):
+        raise TypeError(f"expected tuple of {len(returns)} elements but got {len(out)}")
+    for i, each in enumerate(out):
+        if not isinstance(each, Tensor):
+            raise TypeError(
+                f"{op.name}(): argument 'out' must be tuple of Tensors, but found "
+                f"element of type {type(each).__name__} at pos {i}"
+            )
+    return tuple(out)
+
+
+def _requires_grad(values: Any) -> bool:
+    for each in values:
+        if isinstance(each, Tensor):
+            if each.requires_grad:
+                return True
+        elif type(each) in (list, tuple) and _requires_grad(each):
+            return True
+    return False
+
+
+def _like_out(given: dict[str, Any], out: Tensor) -> None:
+    """Factories take dtype and device from ``out`` where they aren't given."""
+    for name in ("dtype", "device"):
+        if name in given and given[name] is None:
+            given[name] = getattr(out, name)
+
+
+def _compute_in_out(given: dict[str, Any], out: Tensor) -> None:
+    if given.get("dtype") is None:
+        given["dtype"] = out.dtype
+    elif given["dtype"] is not out.dtype:
+        raise RuntimeError(_filled(_EXACT_OF["sort"], "", given["dtype"], out.dtype))
+
+
+def _filled(text: str, name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> str:
+    return text.format(
+        name=name,
+        wanted=_CPP.get(wanted.name, wanted.name),
+        own=_CPP.get(own.name, own.name),
+        Wanted=scalar_type_name(wanted),
+        Own=scalar_type_name(own),
+    )
+
+
+def _check_dtype(op: Operator, wanted: dtypes.dtype, own: dtypes.dtype) -> None:
+    """RuntimeError where a result of one dtype can't be written to another."""
+    if own is wanted:
+        return
+    text = _EXACT_OF.get(op.full_name) or _EXACT_OF.get(op.name)
+    if text is None and op.name in _ONLY_BOOL and own is not dtypes.uint8:
+        text = "{name} only supports bool tensor for result, got: {Own}"
+    if text is None and not can_cast(wanted, own):
+        text = _UNCASTABLE.get(op.full_name) or (
+            "result type {Wanted} can't be cast to the desired output type {Own}"
+        )
+    if text is not None:
+        raise RuntimeError(_filled(text, op.name, wanted, own))
+
+
+def _named(kind: type) -> Any:
+    """The type of the results written: PyTorch's ``sort_out`` next to ``sort``."""
+    names = getattr(kind, "__match_args__", None)
+    return named_returns(f"{kind.__name__}_out", names) if names else kind
+
+
+def _store(op: Operator, target: Tensor, source: Tensor) -> None:
+    if target._backend is not source._backend:
+        if op.name in ("argmax", "argmin", "topk") or op.full_name[3:] == ".dim":
+            raise RuntimeError(
+                f"Expected out tensor to have device {source.device}, but got "
+                f"{target.device} instead"
+            )
+        raise RuntimeError(
+            f"Attempting to copy from device {source.device} to device {target.device}, "
+            "but cross-device copies are not allowed!"
+        )
+    _check_dtype(op, source.dtype, target.dtype)
+    if target._shape != source._shape:
+        if target.numel():
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape "
+                f"{list(target._shape)}, which does not match the required output shape "
+                f"{list(source._shape)}. This behavior is deprecated, and in a future "
+                "PyTorch release outputs will not be resized unless they have zero "
+                "elements. You can explicitly reuse an out tensor t by resizing it, "
+                "inplace, to zero elements with t.resize_(0).",
+                stacklevel=user_level(),
+            )
+        target.resize_(source._shape)
+    target.copy_(source)
+
+
+def user_level() -> int:
+    """The stack level of the first frame outside this package, for warnings."""
+    frame: Any = sys._getframe(1)
+    level = 1
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        file = frame.f_code.co_filename
+        if not module.startswith("dispatchtorch") and not file.startswith("<generated"):
+            return level
+        frame = frame.f_back
+        level += 1
+    return 2
+
+
+# Memory that is written and read at once.
+
+
+def _check_memory(outs: tuple[Tensor, ...], args: tuple[Any, ...]) -> None:
+    for out in outs:
+        if overlaps_itself(out):
+            raise RuntimeError(
+                "unsupported operation: more than one element of the written-to tensor "
+                "refers to a single memory location. Please clone() the tensor before "
+                "performing the operation."
+            )
+        for each in args:
+            if isinstance(each, Tensor) and each is not out:
+                check_operand_overlap(out, each)
+
+
+def overlaps_itself(t: Tensor) -> bool:
+    """Whether some elements surely share a memory location (a stride of 0)."""
+    strides = t._backend.strides(t._data)
+    if 0 not in strides:
+        return False
+    return any(d == 0 and n > 1 for n, d in zip(t._shape, strides, strict=True))
+
+
+def check_operand_overlap(out: Tensor, operand: Tensor) -> None:
+    """RuntimeError where a tensor that is written shares part of an operand's memory."""
+    backend = out._backend
+    if operand._backend is not backend:
+        return
+    a, b = _span(out), _span(operand)
+    if a is None or b is None or a[1] <= b[0] or b[1] <= a[0]:
+        return
+    if a == b and backend.strides(out._data) == backend.strides(operand._data):
+        return
+    raise RuntimeError(
+        "unsupported operation: some elements of the input tensor and the written-to "
+        "tensor refer to a single memory location. Please clone() the tensor before "
+        "performing the operation."
+    )
+
+
+def _span(t: Tensor) -> tuple[int, int] | None:
+    """The addresses that a dense tensor lies between; None for an empty or other one."""
+    backend = t._backend
+    count = 1
+    for size, stride in sorted(
+        zip(t._shape, backend.strides(t._data), strict=True), key=lambda p: p[1]
+    ):
+        if size == 0 or (size != 1 and stride != count):
+            return None
+        count *= size
+    start = backend.data_ptr(t._data)
+    return start, start + count * t.dtype.itemsize
