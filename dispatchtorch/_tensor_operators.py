@@ -69,9 +69,21 @@ def _operand(self: Tensor, other: Any) -> bool:
     return True
 
 
+def _no_tensor(dunder: str, value: Any) -> Any:
+    """What an operator that is called on the class with no tensor does."""
+    if dunder in ("__rand__", "__ror__", "__rxor__"):
+        raise TypeError(
+            f"descriptor '{dunder}' for 'torch._C.TensorBase' objects doesn't apply to a "
+            f"'{type(value).__name__}' object"
+        )
+    return NotImplemented
+
+
 def _reflected(dunder: str) -> Any:
     def add(function: Any) -> Any:
         def reflected(self: Tensor, other: Any) -> Any:
+            if not isinstance(self, Tensor):
+                return _no_tensor(dunder, self)
             if not _operand(self, other):
                 return NotImplemented
             return function(self, other)
@@ -92,6 +104,9 @@ def _rsub(self: Tensor, other: Any) -> Any:
 @_reflected("__rtruediv__")
 def _rdiv(self: Tensor, other: Any) -> Any:
     return self.reciprocal() * other
+
+
+Tensor.__rdiv__ = Tensor.__rtruediv__  # type: ignore[attr-defined]
 
 
 @_reflected("__rpow__")
@@ -146,6 +161,8 @@ def _rrshift(self: Tensor, other: Any) -> Any:
 
 def _filled(self: Tensor, number: Any) -> Any:
     """A Python number as a 0-d tensor that promotes like the number."""
+    if hasattr(number, "_keys"):
+        return number
     from dispatchtorch.lift import result_type
 
     return torch.full((), number, dtype=result_type([self, number]), device=self.device)

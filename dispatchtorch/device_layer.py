@@ -15,6 +15,7 @@ from typing import Any
 from dispatchtorch import backend as _backend
 from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.layer import Layer, register_layer
@@ -410,6 +411,10 @@ def _without_device(op: Operator) -> Function:
     def missing(*args: Any) -> Any:
         if op.prepare is not None:
             op.prepare(*args)  # knows better words, e.g. for an empty list
+        elif op.body is not None:
+            positional_body(op)(*args)
+        if any(a.base == "Tensor|Scalar" for a in op.schema.arguments):
+            _operator.reject(op, _operator.packets[op.name].callable("function"), args)
         raise TypeError(f"{op.name}() got no tensor to take the device from")
 
     return missing

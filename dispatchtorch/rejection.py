@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
-from dispatchtorch.dispatch.codegen import fits, parameter_names
-from dispatchtorch.dispatch.operator import Operator, Packet
+from dispatchtorch.dispatch.codegen import fits
+from dispatchtorch.dispatch.operator import Operator, Packet, packets
 from dispatchtorch.dispatch.schema import REQUIRED
+from dispatchtorch.signatures import expected_type, raise_mismatch
 from dispatchtorch.tensor import Tensor
 
 __all__ = ["given_arguments", "overrides_of"]
@@ -55,24 +56,53 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
             + "\n".join(f"  - tensor subclass {t}" for t in types)
             + "\n\nFor more information, try re-running with TORCH_LOGS=not_implemented"
         )
+    if op.name in _NUMBERS_AS_TENSORS:
+        made = _with_tensors(op, args)
+        if made is not None:
+            return op(*made[:2], **given_arguments(op, made)[1])
     form = "method" if parameters(function)[:1] == ("self",) else "function"
-    names = parameter_names(op, form)
-    offset = 0 if form == "function" else 1
-    for i, (argument, name, value) in enumerate(
-        zip(op.schema.arguments, names, args, strict=True)
-    ):
+    first = op.schema.arguments[0]
+    if form == "method" and not fits(args[0], first):
+        raise TypeError(
+            f"descriptor '{op.name}' for 'torch._C.TensorBase' objects doesn't apply to "
+            f"a '{type(args[0]).__name__}' object"
+        )
+    positional, keywords = given_arguments(op, args)
+    raise_mismatch(packets.get(op.name) or op, form, positional, keywords)
+    for i, (argument, value) in enumerate(zip(op.schema.arguments, args, strict=True)):
         if not fits(value, argument):
-            if form == "method" and i == 0:
-                raise TypeError(
-                    f"descriptor '{op.name}' for 'torch._C.TensorBase' objects doesn't "
-                    f"apply to a '{type(value).__name__}' object"
-                )
-            position = "" if argument.kwonly else f" (position {i + 1 - offset})"
             raise TypeError(
-                f"{op.name}(): argument '{name}'{position} must be "
-                f"{_expected(argument)}, not {type(value).__name__}"
+                f"{op.name}(): argument '{argument.name}' (position {i + 1}) must be "
+                f"{expected_type(argument)}, not {type(value).__name__}"
             )
     raise TypeError(f"{op.name}(): can't take the arguments {args!r}")
+
+
+# Operators that take a number for their first operand.
+_NUMBERS_AS_TENSORS = frozenset(
+    """add sub mul div floor_divide bitwise_and bitwise_or bitwise_xor
+    bitwise_left_shift bitwise_right_shift remainder""".split()
+)
+
+
+def _with_tensors(op: Operator, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments with a tensor in place of the number that comes first."""
+    first, second, *rest = args
+    if not isinstance(first, (bool, int, float, complex)):
+        return None
+    if not hasattr(second, "_keys") and (
+        not isinstance(second, (int, float, complex)) or op.name[0] in "br"
+    ):
+        return None
+    from dispatchtorch.lift import result_type
+
+    device = getattr(second, "device", None)
+    made = full((), first, dtype=result_type([first, second]), device=device)
+    return (made, second, *rest)
+
+
+def full(*args: Any, **kwargs: Any) -> Any:
+    return packets["full"].callable("function")(*args, **kwargs)
 
 
 def parameters(function: Any) -> tuple[str, ...]:
@@ -104,28 +134,6 @@ def given_arguments(
     return tuple(positional), keywords
 
 
-_EXPECTED = {
-    "Tensor": "Tensor",
-    "Tensor|Scalar": "Tensor",
-    "Scalar": "Number",
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    "str": "str",
-    "ScalarType": "torch.dtype",
-    "Device": "torch.device",
-    "Generator": "torch.Generator",
-    "MemoryFormat": "torch.memory_format",
-}
-
-
-def _expected(argument: Any) -> str:
-    name = _EXPECTED.get(argument.base, argument.base)
-    if argument.is_list:
-        return f"tuple of {name}s" if name in ("Tensor", "int", "float") else name
-    return name
-
-
 def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
     """The TypeError of a name with several signatures, which lists them."""
     overriding = [
@@ -138,42 +146,8 @@ def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
             result = type(each).__torch_function__(function, types, args, kwargs)
             if result is not NotImplemented:
                 return result
-    shown = args[1:] if form == "method" else args
-    given = ", ".join(
-        [_typed(v) for v in shown] + [f"{k}={_typed(v)}" for k, v in kwargs.items()]
-    )
-    lines = "\n".join(f" * ({_signature(op, form)})" for op in packet.overloads)
-    raise TypeError(
-        f"{packet.name}() received an invalid combination of arguments - got ({given}), "
-        f"but expected one of:\n{lines}\n"
-    )
-
-
-def _typed(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return "Tensor" if type(value) is Tensor else type(value).__name__
-    if isinstance(value, (list, tuple)):
-        inner = ", ".join(_typed(v) for v in value)
-        if isinstance(value, tuple):
-            return f"tuple of ({inner}{',' if len(value) == 1 else ''})"
-        return f"list of [{inner}]"
-    return type(value).__name__
-
-
-def _signature(op: Operator, form: str) -> str:
-    parts = []
-    star = False
-    for argument, name in zip(
-        op.schema.arguments, parameter_names(op, form), strict=True
-    ):
-        if form == "method" and argument is op.schema.arguments[0]:
-            continue
-        if argument.kwonly and not star:
-            parts.append("*")
-            star = True
-        default = "" if argument.default is REQUIRED else f" = {argument.default}"
-        parts.append(f"{_expected(argument)} {name}{default}")
-    return ", ".join(parts)
+    raise_mismatch(packet, form, args, kwargs)
+    raise TypeError(f"{packet.name}(): can't take the arguments {args!r}")
 
 
 def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:

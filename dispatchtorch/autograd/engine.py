@@ -16,6 +16,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.autograd.node import AccumulateGrad, Node
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.dispatch.operator import get_operator
 from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
 from dispatchtorch.tensor import Tensor, renew
@@ -26,6 +27,7 @@ _DTYPE_MASK = dtypes.DTYPE_MASK
 _HISTORY = AUTOGRAD | VIEW
 _NOTHING: list[Tensor | None] = []
 getrefcount = sys.getrefcount
+_adds: Any = None
 
 
 def run_backward(
@@ -59,8 +61,17 @@ def run_backward(
         _execute(roots, grads, retain_graph, create_graph, targets)
         return targets.collect()
     finally:
-        tls.partial_backward = outer
+        if outer or inputs is not None:
+            tls.partial_backward = outer
         state.update(mask, include)
+
+
+def _add_table() -> Any:
+    """The kernels of ``add_``, which adds to the gradients of leaves."""
+    global _adds
+    if _adds is None:
+        _adds = get_operator("add_").new_table()
+    return _adds
 
 
 def is_checkpoint_valid() -> bool:
@@ -80,6 +91,8 @@ def _execute(
     buffers: dict[Node, list[Tensor | None]] = {}
     pending: list[tuple[int, Node]] = []
     hooked: dict[int, list[Any]] | None = None  # leaves with hooks, by what they await
+    mask, include = state.tls.mask, state.tls.include
+    add_to = _add_table()
     direct: list[tuple[Tensor, Tensor | None]] = []
     for root, grad in zip(roots, grads, strict=True):
         if root._base is not None:
@@ -138,12 +151,11 @@ def _execute(
             results = node.apply(arrived)
             if not retain_graph:
                 node.release()
-        i = -1
+        results.reverse()
         for entry in entries:
-            i += 1
+            grad = results.pop()  # so that nothing here holds what a leaf may keep
             if entry is None:
                 continue
-            grad = results[i]
             if type(entry) is tuple:
                 child, number = entry
                 buffer = buffers.get(child)
@@ -158,34 +170,32 @@ def _execute(
                 if type(shape) is list:
                     shape, keys = shape[number], keys[number]
                 if grad._data.shape != shape or (grad._keys ^ keys) & _DTYPE_MASK:
-                    grad = _fit(grad, shape, keys, node, i)
+                    grad = _fit(grad, shape, keys, node, len(results))
                 have = buffer[number]
                 buffer[number] = grad if have is None else have + grad
                 continue
-            if grad is not None:
+            if grad is None:
+                if hooked is None or targets is not None:
+                    continue
+            elif (
+                grad._data.shape != entry._data.shape
+                or (grad._keys ^ entry._keys) & _DTYPE_MASK
+            ):
                 if targets is not None and id(entry) not in targets.leaves:
                     continue
-                if (
-                    grad._data.shape != entry._data.shape
-                    or (grad._keys ^ entry._keys) & _DTYPE_MASK
-                ):
-                    grad = _fit(grad, entry._shape, entry._keys, node, i)
-            elif hooked is None:
-                continue
+                grad = _fit(grad, entry._shape, entry._keys, node, len(results))
             if targets is not None:
-                if grad is not None:
-                    results[i] = None
-                    targets.reach(entry, grad)
+                targets.reach(entry, grad)
                 continue
             meta = entry._meta
             if meta is None or meta.plain:
                 if grad is None:
                     continue
-                results[i] = None
                 if meta is not None and not create_graph:
                     have = meta.grad
                     if have is not None:
-                        have.add_(grad)
+                        keys = (have._keys | grad._keys) & mask | include
+                        add_to[keys](have, grad, 1)
                         continue
                 arrived = _NOTHING
                 owned = getrefcount(grad) <= 2  # by this name and by the call
@@ -193,10 +203,9 @@ def _execute(
                 continue
             # Hooks see the sum of all that arrives: wait for the last of it.
             if hooked is None:
-                hooked = _await_hooked(node, i, pending, ahead)
+                hooked = _await_hooked(node, len(results), pending, ahead)
             wait = hooked[id(entry)]
             if grad is not None:
-                results[i] = None
                 wait[1] = grad if wait[1] is None else wait[1] + grad
             wait[0] -= 1
             if not wait[0]:
@@ -206,12 +215,13 @@ def _execute(
 
 
 def _await_hooked(
-    node: Node, index: int, pending: list[tuple[int, Node]], ahead: Node | None
+    node: Node, left: int, pending: list[tuple[int, Node]], ahead: Node | None
 ) -> dict[int, list[Any]]:
     """How many gradients each leaf with hooks is still to get: ``[count, sum so far]``.
 
-    ``node`` is about to hand over its gradient ``index``.
+    ``node`` is handing over its gradients; ``left`` come after the present one.
     """
+    rest = node.next[len(node.next) - left - 1 :]
     counts: dict[int, list[Any]] = {}
 
     def count(entries: tuple[Any, ...]) -> None:
@@ -222,9 +232,9 @@ def _await_hooked(
             if meta is not None and not meta.plain:
                 counts.setdefault(id(entry), [0, None])[0] += 1
 
-    count(node.next[index:])
+    count(rest)
     stack = [each for _, each in pending]
-    stack += [e[0] for e in node.next[index:] if type(e) is tuple]
+    stack += [e[0] for e in rest if type(e) is tuple]
     if ahead is not None:
         stack.append(ahead)
     seen = set(stack)
@@ -455,12 +465,16 @@ def _retain(node: Node, grads: list[Tensor | None], create_graph: bool) -> None:
 
 
 def _fit(
-    grad: Tensor, shape: tuple[int, ...], keys: int, node: Node, index: int
+    grad: Tensor, shape: tuple[int, ...], keys: int, node: Node, left: int
 ) -> Tensor:
-    """A gradient in its input's shape and dtype: summed where it was broadcast."""
+    """A gradient in its input's shape and dtype: summed where it was broadcast.
+
+    ``left``: how many of the node's gradients come after it.
+    """
     own = grad._shape
     if own != shape:
         if not _expandable(shape, own):
+            index = len(node.next) - left - 1
             raise RuntimeError(
                 f"Function {node.name()} returned an invalid gradient at index {index} - got "
                 f"{list(own)} but expected shape compatible with {list(shape)}"

@@ -16,7 +16,7 @@ REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "<required>"})()
 
 _HEAD = re.compile(r"\s*([\w:]+)(?:\.(\w+))?\s*\((.*)\)\s*->\s*(.*?)\s*$", re.S)
 _ARGUMENT = re.compile(
-    r"(?P<type>[\w|]+(?:\([a-z!|* >-]+\))?(?:\[\d*\])?\??(?:\[\d*\])?\??)\s+"
+    r"(?P<type>[\w|]+(?:\([a-z\d!|* >-]+\))?(?:\[\d*\])?\??(?:\[\d*\])?\??)\s+"
     r"(?P<name>\w+)(?:\s*=\s*(?P<default>.+))?$",
     re.S,
 )

@@ -199,14 +199,10 @@ class MixtureSameFamilyConstraint(_Wrapping):
         return self.base_constraint.event_dim  # type: ignore[no-any-return]
 
     def check(self, value: Tensor) -> Tensor:
-        if value.dim() < self.event_dim:
-            raise ValueError(
-                f"Expected value.dim() >= {self.event_dim} but got {value.dim()}"
-            )
-        kept = value.dim() - self.event_dim
-        result = self.base_constraint.check(value.unsqueeze(kept))
-        kept = result.dim() - 1 if kept else 0
-        return result.reshape(result.shape[:kept] + (-1,)).all(-1)
+        event_dim = self.event_dim
+        result = self.base_constraint.check(value.unsqueeze(-1 - event_dim))
+        kept = result.shape[: value.dim() - event_dim]
+        return result.reshape(kept + (-1,)).all(-1)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.base_constraint!r})"
@@ -369,7 +365,7 @@ class _CorrCholesky(Constraint):
 
     def check(self, value: Tensor) -> Tensor:
         tolerance = torch.finfo(value.dtype).eps * value.size(-1) * 10
-        length = torch.linalg.norm(value.detach(), dim=-1)
+        length = torch.norm(value.detach(), dim=-1)
         unit = (length - 1.0).abs().le(tolerance).all(dim=-1)
         return lower_cholesky.check(value) & unit
 
@@ -435,7 +431,7 @@ class _Several(Constraint):
     def _in_range(self, value: Tensor) -> None:
         if not -value.dim() <= self.dim < value.dim():
             raise AssertionError(
-                f"dim {self.dim} out of range for value with {value.dim()} dims"
+                f"dim {self.dim} out of range for value with {value.dim()} dimensions"
             )
 
 
@@ -451,7 +447,9 @@ class _Cat(_Several):
         self._take(cseq, dim)
         self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
         if len(self.lengths) != len(self.cseq):
-            raise AssertionError("lengths and cseq must have the same length")
+            raise AssertionError(
+                f"lengths ({len(self.lengths)}) must match cseq ({len(self.cseq)})"
+            )
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]

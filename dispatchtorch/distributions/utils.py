@@ -115,7 +115,7 @@ def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
     n = (-(1 + 2 * diag) + math.sqrt((1 + 2 * diag) ** 2 + 8 * count
          + 4 * abs(diag) * (diag + 1))) / 2  # fmt: skip
     eps = torch.finfo(vec.dtype).eps
-    if not torch.jit.is_tracing() and round(n) - n > eps:
+    if round(n) - n > eps:
         raise ValueError(
             f"The size of last dimension is {count} which cannot be expressed as the "
             "lower triangular part of a square D x D matrix."

@@ -29,18 +29,27 @@ def _named(function: Callable[..., Any], name: str, doc: str) -> Callable[..., A
     return function
 
 
-def _chosen(name: str, position: int, pair: Callable[..., Any]) -> None:
+def _chosen(
+    name: str,
+    position: int,
+    pair: Callable[..., Any],
+    values: Callable[..., Any] | None = None,
+) -> None:
     """``name``: ``pair`` where ``return_indices`` is true, else its first result.
 
-    ``return_indices`` stands at ``position`` among positional arguments.
+    ``return_indices`` stands at ``position`` among positional arguments; ``values``
+    takes the others and gives that first result alone, where there is such a function.
     """
 
     def function(*args: Any, **kwargs: Any) -> Any:
         wanted = kwargs.get("return_indices", False)
         if len(args) > position:
             wanted = args[position]
-        made = pair(*args, **kwargs)
-        return made if wanted else made[0]
+        if wanted or values is None:
+            made = pair(*args, **kwargs)
+            return made if wanted else made[0]
+        kwargs.pop("return_indices", None)
+        return values(*args[:position], **kwargs)
 
     _named(function, name, (pair.__doc__ or "").replace(", and their places", ""))
 
@@ -60,7 +69,7 @@ def _sizes_of(output_size: Any, input: Any) -> Any:
         raise ValueError(f"Input dimension should be at least {len(output_size) + 1}")
     return [
         n if v is None else v
-        for v, n in zip(output_size, have[-len(output_size) :], strict=True)
+        for v, n in zip(output_size, have[-len(output_size) :], strict=False)
     ]
 
 
@@ -80,8 +89,20 @@ def _max_pool(dims: int) -> None:
         pool = getattr(operators, f"{name}_with_indices")
         return pool(input, kernel_size, given, padding, dilation, ceil_mode)
 
+    def values(
+        input: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+    ) -> Any:
+        given = () if stride is None else stride
+        pool = getattr(operators, name)
+        return pool(input, kernel_size, given, padding, dilation, ceil_mode)
+
     _named(pair, f"{name}_with_indices", "The maxima of windows, and their places.")
-    _chosen(name, 6, pair)
+    _chosen(name, 6, pair, values)
 
 
 def _adaptive(dims: int) -> None:
@@ -90,9 +111,9 @@ def _adaptive(dims: int) -> None:
     def pair(
         input: Any, output_size: Any, return_indices: bool = False
     ) -> tuple[Any, Any]:
-        return getattr(operators, name)(
-            input, _spread(_sizes_of(output_size, input), dims)
-        )
+        if dims > 1:
+            output_size = _spread(_sizes_of(output_size, input), dims)
+        return getattr(operators, name)(input, output_size)
 
     _named(
         pair,

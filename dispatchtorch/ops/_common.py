@@ -50,6 +50,21 @@ class _Namespace:
 torch: Any = _Namespace()
 
 
+class _Strict:
+    """Operators by name, taking exactly their schema's arguments.
+
+    Formulas on hot paths call them: no separate ints, no NumPy names, no overloads.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        entry = _operator.get_operator(name).entry
+        setattr(self, name, entry)
+        return entry
+
+
+strict: Any = _Strict()
+
+
 def wrap_dim(dim: int, ndim: int, *, wrap_scalar: bool = True) -> int:
     """A dim in 0…ndim-1; IndexError in PyTorch's words. A 0-d tensor counts as 1-d."""
     if ndim == 0:
@@ -114,7 +129,9 @@ def infer_size(shape: Sequence[int], numel: int) -> tuple[int, ...]:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = i
         elif size < 0:
-            raise RuntimeError(f"invalid shape dimension {size}")
+            raise RuntimeError(
+                f"invalid shape dimension {size} at index {i} of shape {list(shape)}"
+            )
         else:
             known *= size
     if unknown is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from dispatchtorch import dtypes
@@ -17,11 +18,14 @@ __all__ = [
     "check_kernel_dtype",
     "check_square",
     "column_major",
+    "check_matrix",
+    "deprecated",
     "element",
     "eye_like",
     "host_primitive",
     "mH",
     "mT",
+    "real_dtype",
 ]
 
 _SMALL = (dtypes.float16, dtypes.bfloat16)
@@ -80,7 +84,7 @@ def check_kernel_dtype(t: Any, kernel: str) -> None:
     """NotImplementedError for what LAPACK has no routines for."""
     if t.dtype not in _LAPACK:
         raise NotImplementedError(
-            f'"{kernel}" not implemented for \'{scalar_type_name(t.dtype)}\''
+            f"\"{kernel}\" not implemented for '{scalar_type_name(t.dtype)}'"
         )
 
 
@@ -128,3 +132,26 @@ def column_major(t: Any) -> Any:
 def eye_like(t: Any, n: int, m: int | None = None) -> Any:
     """An identity matrix of a tensor's dtype and device."""
     return torch.eye(n, n if m is None else m, dtype=t.dtype, device=t.device)
+
+
+def real_dtype(dtype: Any) -> Any:
+    """The dtype of singular values and norms."""
+    return dtype.to_real() if dtype.is_complex else dtype
+
+
+def check_matrix(t: Any, name: str) -> None:
+    """RuntimeError for tensors with less than two dims."""
+    if t.ndim < 2:
+        raise RuntimeError(
+            f"{name}: The input tensor A must have at least 2 dimensions."
+        )
+
+
+_told: set[str] = set()
+
+
+def deprecated(text: str) -> None:
+    """Warns once, as PyTorch does from its C++ side."""
+    if text not in _told:
+        _told.add(text)
+        warnings.warn(text, UserWarning, stacklevel=4)

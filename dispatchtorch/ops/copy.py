@@ -9,9 +9,9 @@ from dispatchtorch.backend import Backend, Kernel, resolve_device
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
-from dispatchtorch.dtypes import DTYPE_MASK, dtype
+from dispatchtorch.dtypes import DTYPE_MASK, FLOAT, dtype
 from dispatchtorch.lift import Lift, Plain, run_guarded
-from dispatchtorch.ops._common import contiguous_strides, torch
+from dispatchtorch.ops._common import check_number, contiguous_strides, torch
 from dispatchtorch.ops.creation import (
     as_dtype,
     torch_memory_format_strides,
@@ -106,13 +106,20 @@ def clone(self, *, memory_format):
 derive(clone, self=lambda grad: grad)
 
 
-@operator("fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)", tags="inplace")
-def fill_(self, value):
-    """Writes one number to all elements."""
-    backend = self._backend
-    native = backend.scalar(value, self.dtype, backend.index(self._data))
-    keys = backend.key | self._keys & DTYPE_MASK
-    return _write(self, new_tensor(native, keys))
+@operator(
+    "fill.Tensor(Tensor self, Tensor value) -> Tensor", tags="out", variants="function"
+)
+def fill_with(self, value):
+    """A copy in which all elements are a 0-d tensor's number."""
+    return torch.empty_like(self).fill_(value)
+
+
+@operator(
+    "fill.Scalar(Tensor self, Scalar value) -> Tensor", tags="out", variants="function"
+)
+def fill(self, value):
+    """A copy in which all elements are one number."""
+    return torch.empty_like(self).fill_(value)
 
 
 @operator("fill_.Tensor(Tensor(a!) self, Tensor value) -> Tensor(a!)", tags="inplace")
@@ -126,19 +133,33 @@ def fill_tensor_(self, value):
     return _write(self, value)
 
 
+@operator("fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)", tags="inplace")
+def fill_(self, value):
+    """Writes one number to all elements."""
+    dtype = self.dtype
+    if dtype.itemsize > 2 or dtype.category < FLOAT or self.numel() != 1:
+        check_number(value, dtype)  # a single narrow float becomes infinite instead
+    backend = self._backend
+    native = backend.scalar(value, dtype, backend.index(self._data))
+    keys = backend.key | self._keys & DTYPE_MASK
+    return _write(self, new_tensor(native, keys))
+
+
 def _write(target: Tensor, source: Tensor) -> Tensor:
     """``copy_`` below the bookkeeping, which the caller's operator does."""
     bare(target).copy_(source)
     return target
 
 
-derive(fill_, self=lambda grad: grad.new_zeros(grad._shape))
-derive(
-    fill_tensor_,
-    name_="FillBackward1",
-    self=lambda grad: grad.new_zeros(grad._shape),
-    value=lambda grad: grad.sum(),
-)
+for _op, _name in ((fill, "FillBackward0"), (fill_, "FillBackward2")):
+    derive(_op, name_=_name, self=lambda grad: grad.new_zeros(grad._shape))
+for _op, _name in ((fill_with, "FillBackward1"), (fill_tensor_, "FillBackward3")):
+    derive(
+        _op,
+        name_=_name,
+        self=lambda grad: grad.new_zeros(grad._shape),
+        value=lambda grad: grad.sum(),
+    )
 
 
 @operator("zero_(Tensor(a!) self) -> Tensor(a!)", tags="inplace")

@@ -20,7 +20,7 @@ from dispatchtorch.ops._common import (
     torch,
     wrap_dim,
 )
-from dispatchtorch.ops.creation import _OPTIONS, as_dtype, finish
+from dispatchtorch.ops.creation import _OPTIONS, as_dtype, check_size, finish
 from dispatchtorch.tensor import Tensor
 
 _PLAIN = Plain()
@@ -276,7 +276,9 @@ def _half_one(forward: bool) -> Any:
 
 _one_axis("fft", _complex_one(True), "The discrete Fourier transform along a dim.")
 _one_axis("ifft", _complex_one(False), "The inverse of :func:`fft`.")
-_one_axis("rfft", _real_one("rfft", True), "The transform of a real signal, half of it.")
+_one_axis(
+    "rfft", _real_one("rfft", True), "The transform of a real signal, half of it."
+)
 _one_axis("irfft", _half_one(False), "The inverse of :func:`rfft`.")
 _one_axis("hfft", _half_one(True), "The transform of half a Hermitian signal: real.")
 _one_axis("ihfft", _real_one("ihfft", False), "The inverse of :func:`hfft`.")
@@ -378,6 +380,7 @@ def _frequencies(name: str, indices: Any, doc: str) -> None:
         found = as_dtype(dtype)
         if found.category < dtypes.FLOAT:
             raise RuntimeError(f"{name} requires a floating point or complex dtype")
+        check_size((n,))
         made = indices(n, dtype=found, layout=layout, device=device)
         length = n * d
         step = 1.0 / length if length else math.copysign(math.inf, length)
@@ -385,9 +388,7 @@ def _frequencies(name: str, indices: Any, doc: str) -> None:
 
     body.__doc__ = doc
     schema = f"fft_{name}(int n, float d=1.0, {_OPTIONS}) -> Tensor"
-    nondifferentiable(
-        operator(schema, tags="factory out", variants="private")(body)
-    )
+    nondifferentiable(operator(schema, tags="factory out", variants="private")(body))
 
 
 def _two_sided(n: int, **options: Any) -> Tensor:
@@ -398,7 +399,9 @@ def _two_sided(n: int, **options: Any) -> Tensor:
 
 
 _frequencies(
-    "fftfreq", _two_sided, "The frequencies of :func:`fft`'s results, negative ones last."
+    "fftfreq",
+    _two_sided,
+    "The frequencies of :func:`fft`'s results, negative ones last.",
 )
 _frequencies(
     "rfftfreq",
@@ -409,7 +412,9 @@ _frequencies(
 
 def _shift(name: str, by: Any, doc: str) -> None:
     def body(self, dim=None):  # type: ignore[no-untyped-def]
-        dims = range(self.ndim) if dim is None else as_ints(dim)
+        dims = range(self.ndim)
+        if dim is not None:
+            dims = [wrap_dim(d, self.ndim, wrap_scalar=False) for d in as_ints(dim)]
         return self.roll([by(self._shape[d]) for d in dims], tuple(dims))
 
     body.__doc__ = doc

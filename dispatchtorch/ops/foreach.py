@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any
 
-from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.operator import operator, packets
 from dispatchtorch.ops._common import torch
 from dispatchtorch.ops.pointwise import _number_like
@@ -115,47 +115,42 @@ def _single(name: str) -> Callable[..., Any]:
     return lambda self, *args, **kwargs: getattr(self, name)(*args, **kwargs)
 
 
-def _declare(name: str, overload: str, tail: str) -> None:
-    parts = [p.strip() for p in tail.split(",") if p.strip()]
-    keyword = parts.index("*") if "*" in parts else len(parts)
-    arguments = [
-        (p.split()[0], p.split()[1].partition("=")[0]) for p in parts if p != "*"
-    ]
-    lists = [n for kind, n in arguments if kind.endswith("[]")]
-    if overload == "Tensor" and "scalars" in tail:
-        lists.append("scalars")  # a 1-d tensor with a scale for each
-    given = [
-        ("each_" if n in lists else "") + n if i < keyword else f"{n}={n}"
-        for i, (_, n) in enumerate(arguments)
-    ]
-    names = [n for _, n in arguments]
-    head = ", ".join(
-        [
-            "self",
-            *names[:keyword],
-            *(["*"] if names[keyword:] else []),
-            *names[keyword:],
-        ]
-    )
-    columns = ", ".join(["self", *lists])
-    each = ", ".join(["one", *("each_" + n for n in lists)])
-    call = f"function({', '.join(['one', *given])})"
-    loop = f"for {each}, in zip({columns}, strict=True)"
+def _each(name: str, listed: list[int], keyword: int, names: list[str]) -> Any:
+    """The decomposition: ``listed`` arguments give an item to each tensor."""
+    function = _single(name)
     inplace = name.endswith("_")
-    lines = [f"def body({head}):", f"    check({columns})"]
-    lines += (
-        [f"    {loop}: {call}", "    return self"]
-        if inplace
-        else [f"    return tuple([{call} {loop}])"]
-    )
-    constants = {"function": _single(name), "check": _same_lengths}
-    body = compile_function("\n".join(lines), "body", constants)
+
+    def body(self: Any, *rest: Any) -> Any:
+        _same_lengths(self, *[rest[i] for i in listed])
+        columns = [v if i in listed else repeat(v) for i, v in enumerate(rest)]
+        made = [
+            function(
+                one,
+                *items[:keyword],
+                **dict(zip(names[keyword:], items[keyword:], strict=True)),
+            )
+            for one, *items in zip(self, *columns, strict=False)
+        ]
+        return self if inplace else tuple(made)
+
     body.__doc__ = f"``{name}`` of each tensor of a list."
-    body.__module__ = __name__
+    return body
+
+
+def _declare(name: str, overload: str, tail: str) -> None:
+    parts = [p.strip() for p in tail.split(",")] if tail else []
+    keyword = parts.index("*") if "*" in parts else len(parts)
+    arguments = [p.split(None, 1) for p in parts if p != "*"]
+    names = [n.partition("=")[0] for _, n in arguments]
+    listed = [i for i, (kind, _) in enumerate(arguments) if kind.endswith("[]")]
+    if overload == "Tensor" and "scalars" in names:
+        listed.append(names.index("scalars"))  # a 1-d tensor with a scale for each
     dot = f".{overload}" if overload else ""
     rest = f", {tail}" if tail else ""
     schema = f"_foreach_{name}{dot}(Tensor[] self{rest}) -> Tensor[]"
-    operator(schema, variants="function", tags="mixed_devices")(body)
+    operator(schema, variants="function", tags="mixed_devices")(
+        _each(name, listed, keyword, names)
+    )
 
 
 _ROWS = {name: {"": ""} for name in _UNARY.split()} | _NAMES

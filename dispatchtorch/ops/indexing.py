@@ -348,12 +348,12 @@ def check_slices(name: str, self: Any, dim: int, index: Any, source: Any) -> int
     return dim
 
 
-def check_range(index: Any, size: int, error: Any) -> None:
-    """Raises ``error(bad index)`` where a host index isn't in 0…size-1."""
+def check_range(index: Any, size: int, error: Any, least: int = 0) -> None:
+    """Raises ``error(bad index)`` where a host index isn't in least…size-1."""
     if index.numel() and index._backend.is_host:
         low, high = int(index.min()), int(index.max())
-        if low < 0 or high >= size:
-            raise error(low if low < 0 else high)
+        if low < least or high >= size:
+            raise error(low if low < least else high)
 
 
 def _out_of_bounds(bad: int, dim: int, size: int) -> Exception:
@@ -401,32 +401,47 @@ derive(
 
 
 @operator(
-    "masked_fill(Tensor self, Tensor mask, Tensor|Scalar value) -> Tensor", inplace=True
+    "masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor", inplace=True
+)
+def masked_fill_tensor(self, mask, value):
+    """A copy with a 0-d tensor's number where the mask is true."""
+    if value.ndim:
+        raise RuntimeError(
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor "
+            f"with {value.ndim} dimension(s)."
+        )
+    if value._backend.is_host:
+        check_number(value.item(), self.dtype)
+    return _masked(self, mask, value.to(self.device, self.dtype))
+
+
+@operator(
+    "masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor", inplace=True
 )
 def masked_fill(self, mask, value):
     """A copy with one number where the mask is true."""
+    check_number(value, self.dtype)
+    made = torch.full((), value, dtype=self.dtype, device=self.device)
+    return _masked(self, mask, made)
+
+
+def _masked(self: Any, mask: Any, value: Any) -> Any:
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype "
             f"{c_type(mask.dtype)}"
         )
-    if hasattr(value, "_keys"):
-        if value.ndim:
-            raise RuntimeError(
-                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor "
-                f"with {value.ndim} dimension(s)."
-            )
-        if value._backend.is_host:
-            check_number(value.item(), self.dtype)
-        value = value.to(self.dtype)
-    else:
-        check_number(value, self.dtype)
-        value = torch.full((), value, dtype=self.dtype, device=self.device)
     return torch.where(mask, value, self)
 
 
 derive(
     masked_fill,
+    name_="MaskedFillBackward0",
+    self=lambda grad, mask: grad.masked_fill(mask, 0),
+)
+derive(
+    masked_fill_tensor,
+    name_="MaskedFillBackward1",
     self=lambda grad, mask: grad.masked_fill(mask, 0),
     value=lambda grad, mask: torch.where(mask, grad, 0).sum(),
 )

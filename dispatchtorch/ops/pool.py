@@ -1,4 +1,7 @@
-"""Pooling: windows of an input, and what is kept of each."""
+"""Pooling: windows of an input, and the greatest or the mean of each.
+
+One spatial dim is pooled as two, the first of size 1.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,43 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.state import grad_enabled
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
-from dispatchtorch.ops._precision import half
+from dispatchtorch.ops._formats import has_channels_last, in_format_of, own
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops.conv import _places, _slice, padded, windows
-from dispatchtorch.ops.padding import int_line, line
+from dispatchtorch.ops.padding import line
+
+__all__ = ["refuse_dtype", "scattered", "spread"]
 
 _PLAIN = Plain(has_out=False)
+_COUNTS = {2: "two", 3: "three"}
 
 
-def spread(value: Any, dims: int, name: str) -> tuple[int, ...]:
-    """An int list argument of one entry or one for each spatial dim."""
+def spread(
+    value: Any, dims: int, name: str, form: str = "either be"
+) -> tuple[int, ...]:
+    """An int list argument of one entry or one for each of two or three dims.
+
+    ``form`` is how PyTorch's error goes on after "must".
+    """
     values = as_ints(value)
     if len(values) == 1:
         return values * dims
     if len(values) != dims:
-        words = {
-            1: "a single int",
-            2: "a single int, or a tuple of two ints",
-            3: "a single int, or a tuple of three ints",
-        }[dims]
-        raise RuntimeError(f"{name} must either be {words}")
+        raise RuntimeError(
+            f"{name} must {form} a single int, or a tuple of {_COUNTS[dims]} ints"
+        )
     return values
+
+
+def refuse_dtype(x: Any, kernel: str, *allowed: dtypes.dtype) -> None:
+    """NotImplementedError unless of a floating-point dtype or an allowed one."""
+    if not x.dtype.is_floating_point and x.dtype not in allowed:
+        raise NotImplementedError(
+            f"\"{kernel}\" not implemented for '{scalar_type_name(x.dtype)}'"
+        )
 
 
 def pooled_size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
@@ -40,10 +58,14 @@ def pooled_size(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> int:
     return size
 
 
-class _Window:
-    """The checked geometry of a pooling call."""
+def _joined(*sizes: int) -> str:
+    return "x".join(map(str, sizes))
 
-    __slots__ = ("dilation", "kernel", "out", "padding", "stride", "unbatched", "x")
+
+class _Window:
+    """The checked geometry of a pooling call over two or three dims."""
+
+    __slots__ = ("dilation", "kernel", "out", "padding", "stride")
 
     def __init__(
         self,
@@ -56,16 +78,34 @@ class _Window:
         dims: int,
         name: str,
     ) -> None:
-        self.kernel = spread(kernel, dims, f"{name}: kernel_size")
+        # PyTorch's wording differs from one function to the other.
+        either = "be" if name == "avg_pool3d" else "either be"
         given = stride is not None and as_ints(stride) != ()
-        self.stride = spread(stride, dims, f"{name}: stride") if given else self.kernel
-        self.padding = spread(padding, dims, f"{name}: padding")
-        self.dilation = spread(dilation, dims, f"{name}: dilation")
-        if any(s <= 0 for s in self.stride):
-            raise RuntimeError("stride should not be zero")
-        if any(k <= 0 for k in self.kernel):
-            raise RuntimeError("kernel size should be greater than zero")
-        for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True):
+        self.kernel = spread(kernel, dims, f"{name}: kernel_size", either)
+        self.stride = (
+            spread(stride, dims, f"{name}: stride", f"{either} omitted,")
+            if given
+            else self.kernel
+        )
+        self.padding = spread(padding, dims, f"{name}: padding", either)
+        self.dilation = spread(dilation, dims, f"{name}: dilation", "be either")
+        if name == "avg_pool2d" and x.ndim < 3:
+            x.size(-3)  # where PyTorch fails
+        if x.ndim not in (dims + 1, dims + 2):
+            raise RuntimeError(
+                f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected "
+                "for input"
+            )
+        self.out = self._sizes(x._shape[-dims:], ceil_mode)
+        self._check_sizes(x, dims, name)
+
+    def _sizes(self, sizes: tuple[int, ...], ceil_mode: bool) -> tuple[int, ...]:
+        made = []
+        for n, k, s, p, d in zip(
+            sizes, self.kernel, self.stride, self.padding, self.dilation, strict=True
+        ):
+            if s == 0:
+                raise RuntimeError("stride should not be zero")
             if p < 0:
                 raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
             if p > (d * (k - 1) + 1) // 2:
@@ -73,49 +113,72 @@ class _Window:
                     "pad should be at most half of effective kernel size, but got "
                     f"pad={p}, kernel_size={k} and dilation={d}"
                 )
-        if x.ndim not in (dims + 1, dims + 2):
+            made.append(pooled_size(n, k, s, p, d, ceil_mode))
+        return tuple(made)
+
+    def _check_sizes(self, x: Any, dims: int, name: str) -> None:
+        letters = "THW"[3 - dims :]
+        for word, values in (
+            ("kernel size", self.kernel),
+            ("stride", self.stride),
+            ("dilation", self.dilation),
+        ):
+            if min(values) <= 0:
+                prefix = "dilation" if word == "dilation" else word[0].replace("s", "d")
+                shown = (
+                    f"{prefix}{a}: {v}" for a, v in zip(letters, values, strict=True)
+                )
+                raise RuntimeError(
+                    f"{word} should be greater than zero, but got {' '.join(shown)}"
+                )
+        shape = x._shape
+        if dims == 2 and 0 in shape[shape[:1] == (0,) and len(shape) == 4 :]:
             raise RuntimeError(
-                f"{name}: Expected {dims + 1}D or {dims + 2}D (batch mode) tensor "
-                f"with optional 0 dim batch size for input, but got: {list(x._shape)}"
-                if dims == 1
-                else f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected for "
-                "input"
+                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size "
+                f"for input, but got:{list(shape)}"
             )
-        self.unbatched = x.ndim == dims + 1
-        self.x = x.unsqueeze(0) if self.unbatched else x
-        sizes = self.x._shape[2:]
-        self.out = tuple(
-            pooled_size(n, k, s, p, d, ceil_mode)
-            for n, k, s, p, d in zip(
-                sizes,
-                self.kernel,
-                self.stride,
-                self.padding,
-                self.dilation,
-                strict=True,
-            )
-        )
-        if any(n <= 0 for n in self.out):
-            given_sizes = "x".join(map(str, self.x._shape[1:]))
-            found = "x".join(map(str, (self.x._shape[1], *self.out)))
+        if dims == 3 and 0 in shape[len(shape) - 4 :]:
+            where = "_with_indices_out_cpu_template" if name == "max_pool3d" else ""
             raise RuntimeError(
-                f"Given input size: ({given_sizes}). Calculated output size: ({found}). "
-                "Output size is too small"
+                f"{name}{where}(): Expected input's non-batch dimensions to have positive "
+                f"length, but input has a shape of {list(shape)} and non-batch "
+                "dimension 0 has length zero!"
+            )
+        sizes = shape[-dims:]
+        if name == "avg_pool3d" and any(
+            n + 2 * p < k
+            for n, p, k in zip(sizes, self.padding, self.kernel, strict=True)
+        ):
+            have = " ".join(f"{a}: {n}" for a, n in zip(letters, sizes, strict=True))
+            want = " ".join(
+                f"k{a}: {k}" for a, k in zip(letters, self.kernel, strict=True)
+            )
+            raise RuntimeError(
+                f"input image ({have}) smaller than kernel size ({want})"
+            )
+        if min(self.out) <= 0:
+            channels = shape[-dims - 1]
+            raise RuntimeError(
+                f"Given input size: ({_joined(channels, *sizes)}). Calculated output "
+                f"size: ({_joined(channels, *self.out)}). Output size is too small"
             )
 
 
-_POOL = "int[] kernel, int[] stride, int[] padding, int[] dilation, int[] out"
+_POOL = (
+    "int[] kernel, int[] stride, int[] padding, int[] dilation, int[] out, bool last"
+)
 
 
-def _max_pool(self, kernel, stride, padding, dilation, out):
+def _max_pool(self, kernel, stride, padding, dilation, out, last):
     """Each window's maximum and its place in the flattened spatial dims."""
-    sizes = self._shape[2:]
-    least = _least(self.dtype)
-    wide = _reaching(self, kernel, stride, padding, dilation, out, least)
+    sizes = self._shape[-len(kernel) :]
+    batched = self.ndim == len(kernel) + 2
+    x = self if batched else self.unsqueeze(0)
+    wide = _reaching(x, kernel, stride, padding, dilation, out, _least(self.dtype))
     view = windows(wide, kernel, stride, dilation)
     for i, n in enumerate(out):
         view = view.narrow(2 + len(kernel) + i, 0, n)
-    n, c = self._shape[:2]
+    n, c = x._shape[:2]
     flat = view.reshape((n, c, numel_of(kernel), *out))
     at = flat.argmax(2)
     values = flat.gather(2, at.unsqueeze(2)).squeeze(2)
@@ -130,13 +193,17 @@ def _max_pool(self, kernel, stride, padding, dilation, out):
         shape = [1] * place.ndim
         shape[2 + i] = out[i]
         place = place * sizes[i] + coordinate * dilation[i] + start.reshape(shape)
-    return values, place
+    if not batched:
+        values, place = values.squeeze(0), place.squeeze(0)
+    return _formatted(values, self, last), _formatted(place, self, last)
+
+
+def _formatted(made: Any, x: Any, last: bool) -> Any:
+    return in_format_of(made, x) if last else own(made)
 
 
 def _least(d: dtypes.dtype) -> Any:
-    if d.is_floating_point:
-        return float("-inf")
-    return False if d is dtypes.bool else dtypes.iinfo(d).min
+    return float("-inf") if d.is_floating_point else dtypes.iinfo(d).min
 
 
 def _reaching(
@@ -153,12 +220,32 @@ def _reaching(
     return x
 
 
-def _max_pool_backward(grad, self, indices):
-    n, c, *sizes = self._shape
-    flat = grad.reshape((n, c, numel_of(grad._shape[2:])))
-    made = grad.new_zeros((n, c, numel_of(sizes)))
-    made = made.scatter_add(2, indices.reshape(flat._shape), flat)
-    return made.reshape(self._shape)
+def scattered(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
+    """The gradient of picked elements: added up where they were picked."""
+    lead, count = indices._shape[:-dims], numel_of(indices._shape[-dims:])
+    made = grad.new_zeros((*lead, numel_of(sizes[-dims:])))
+    flat = indices.reshape((*lead, count))
+    return made.scatter_add(-1, flat, grad.reshape((*lead, count))).reshape(sizes)
+
+
+_MAX_ARGUMENTS = (
+    "(Tensor self, int[{0}] kernel_size, int[{0}] stride=[], int[{0}] padding=0, "
+    "int[{0}] dilation=1, bool ceil_mode=False)"
+)
+_MAX_DOCS = (
+    "Each window's maximum, and its place in the input.",
+    "Each window's maximum.",
+)
+
+
+def _public_max(dims: int, with_indices: Any, values_only: Any) -> None:
+    """``max_pool{dims}d_with_indices`` and ``max_pool{dims}d``."""
+    name, arguments = f"max_pool{dims}d", _MAX_ARGUMENTS.format(dims)
+    with_indices.__doc__, values_only.__doc__ = _MAX_DOCS
+    operator(
+        f"{name}_with_indices{arguments} -> (Tensor, Tensor)", variants="function"
+    )(with_indices)
+    operator(f"{name}{arguments} -> Tensor", variants="function nn")(values_only)
 
 
 def _declare_max(dims: int) -> None:
@@ -170,45 +257,136 @@ def _declare_max(dims: int) -> None:
     )(_max_pool)
     derive(
         native,
-        name_=f"MaxPool{max(dims, 2)}DWithIndicesBackward0",
+        name_=f"MaxPool{dims}DWithIndicesBackward0",
         outputs_=(0,),
-        self=lambda grad, self, indices: _max_pool_backward(grad, self, indices),
+        self=lambda grad, self, indices: linked(
+            scattered(grad, self._shape, indices, dims), self
+        ),
     )
 
-    def with_indices(
-        self,
-        kernel_size,
-        stride=(),
-        padding=0,
-        dilation=1,  # type: ignore[no-untyped-def]
-        ceil_mode=False,
-    ):
+    def pair(self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):  # type: ignore[no-untyped-def]
         w = _Window(self, kernel_size, stride, padding, dilation, ceil_mode, dims, name)
-        values, indices = native(w.x, w.kernel, w.stride, w.padding, w.dilation, w.out)
-        if w.unbatched:
-            return values.squeeze(0), indices.squeeze(0)
-        return values, indices
+        if self.dtype.category in (dtypes.BOOL, dtypes.COMPLEX):
+            refuse_dtype(self, name)
+        last = has_channels_last(self)
+        made = native(self, w.kernel, w.stride, w.padding, w.dilation, w.out, last)
+        return tuple(made)
 
     def values_only(
-        self,
-        kernel_size,
-        stride=(),
-        padding=0,
-        dilation=1,  # type: ignore[no-untyped-def]
-        ceil_mode=False,
-    ):
-        return with_indices(self, kernel_size, stride, padding, dilation, ceil_mode)[0]
+        self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False
+    ):  # type: ignore[no-untyped-def]
+        return pair(self, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
-    with_indices.__doc__ = "Each window's maximum, and its place in the input."
-    values_only.__doc__ = "Each window's maximum."
-    arguments = (
-        f"(Tensor self, int[{dims}] kernel_size, int[{dims}] stride=[], "
-        f"int[{dims}] padding=0, int[{dims}] dilation=1, bool ceil_mode=False)"
-    )
-    operator(
-        f"{name}_with_indices{arguments} -> (Tensor, Tensor)", variants="function"
-    )(with_indices)
-    operator(f"{name}{arguments} -> Tensor", variants="function nn")(values_only)
+    _public_max(dims, pair, values_only)
+
+
+def check_rank_of_line(x: Any, name: str) -> None:
+    """RuntimeError unless of two or three dims, the last of which is pooled."""
+    if x.ndim not in (2, 3):
+        raise RuntimeError(
+            f"Expected 2 to 3 dimensions, but got {x.ndim}-dimensional tensor for "
+            f"argument #1 'self' (while checking arguments for {name})"
+        )
+
+
+def one_int(value: Any, name: str, argument: str) -> int:
+    """The int of a list argument of length 1."""
+    values = as_ints(value)
+    if len(values) != 1:
+        raise RuntimeError(
+            f"{name}() argument '{argument}' should contain one int (got {len(values)})"
+        )
+    return values[0]
+
+
+_LINE = ("kernel_size", "stride", "padding", "dilation")
+
+
+def _line_ints(x: Any, name: str, *arguments: Any) -> list[int]:
+    """The ints of kernel size, stride, padding and dilation of a line's pooling."""
+    check_rank_of_line(x, name)
+    kernel, stride, *rest = arguments
+    given = kernel if stride is None or as_ints(stride) == () else stride
+    return [
+        one_int(value, name, argument)
+        for argument, value in zip(_LINE, (kernel, given, *rest), strict=False)
+    ]
+
+
+def _check_line(x: Any, *arguments: Any) -> tuple[int, ...]:
+    """The checked (kernel, stride, padding, dilation) of ``max_pool1d``."""
+    shape = x._shape
+    if len(shape) not in (2, 3) or 0 in shape[len(shape) - 2 :]:
+        raise RuntimeError(
+            "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim "
+            f"batch size for input, but got:{list(shape)}"
+        )
+    found = []
+    for name, form, value in zip(
+        _LINE,
+        ("an int, list of ints", "None, an int, list of ints,", "an int, list of ints,",
+         "an int, list of ints"),
+        arguments,
+        strict=True,
+    ):  # fmt: skip
+        values = as_ints(value) if value is not None else ()
+        if name == "stride" and not values:
+            values = (found[0],)
+        if len(values) != 1:
+            raise RuntimeError(
+                f"max_pool1d() {name} must be {form} or tuple of ints of size 1 but got "
+                f"size {len(values)}"
+            )
+        found += values
+    kernel, stride, padding, dilation = found
+    for name, value in (("kernel_size", kernel), ("stride", stride)):
+        if value <= 0:
+            raise RuntimeError(
+                f"max_pool1d() {name} must be greater than zero, but got {value}"
+            )
+    if padding < 0:
+        raise RuntimeError(
+            f"max_pool1d() padding must be non-negative, but got {padding}"
+        )
+    if padding > kernel // 2:
+        raise RuntimeError(
+            "max_pool1d() padding should be at most half of kernel size, but got "
+            f"padding={padding} and kernel_size={kernel}"
+        )
+    if dilation <= 0:
+        raise RuntimeError(
+            f"max_pool1d() dilation must be greater than zero, but got {dilation}"
+        )
+    return kernel, stride, padding, dilation
+
+
+def _declare_max_line() -> None:
+    def pooled(self, checked, ceil_mode):  # type: ignore[no-untyped-def]
+        kernel, stride, padding, dilation = checked
+        values, places = torch.max_pool2d_with_indices(
+            self.unsqueeze(-2), (1, kernel), (1, stride), (0, padding), (1, dilation),
+            ceil_mode,
+        )  # fmt: skip
+        return values.squeeze(-2), places.squeeze(-2)
+
+    def pair(self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False):  # type: ignore[no-untyped-def]
+        arguments = kernel_size, stride, padding, dilation
+        return pooled(self, _line_ints(self, "max_pool1d", *arguments), ceil_mode)
+
+    def values_only(
+        self, kernel_size, stride=(), padding=0, dilation=1, ceil_mode=False
+    ):  # type: ignore[no-untyped-def]
+        checked = _check_line(self, kernel_size, stride, padding, dilation)
+        kernel, step, pad, dilated = checked
+        size = pooled_size(self._shape[-1], kernel, step, pad, dilated, ceil_mode)
+        if size <= 0:
+            raise RuntimeError(f"max_pool1d() Invalid computed output size: {size}")
+        if self.requires_grad and grad_enabled():
+            return pooled(self, checked, ceil_mode)[0]
+        refuse_dtype(self, "max_pool1d_impl")
+        return own(pooled(self, checked, ceil_mode)[0])
+
+    _public_max(1, pair, values_only)
 
 
 # Means of windows.
@@ -229,10 +407,6 @@ def _counts(
     return made
 
 
-def _line(like: Any, row: list[int]) -> Any:
-    return line(like, row, like.dtype)
-
-
 def _divisors(self: Any, counts: list[list[int]], divisor: int | None) -> Any:
     """What each window's sum is divided by."""
     if divisor is not None:
@@ -244,52 +418,57 @@ def _divisors(self: Any, counts: list[list[int]], divisor: int | None) -> Any:
     for i, row in enumerate(counts):
         shape = [1] * dims
         shape[i] = len(row)
-        line = _line(self, row).reshape(shape)
-        made = line if made is None else made * line
+        factors = line(self, row, self.dtype).reshape(shape)
+        made = factors if made is None else made * factors
     return made
 
 
-def _sum_windows(x: Any, kernel: Any, stride: Any, out: Any) -> Any:
-    """The sums of the windows of a padded input, one shifted slice at a time."""
-    made = None
+def _window_slices(x: Any, kernel: Any, stride: Any, out: Any) -> Any:
+    """For each place in a window, the view of the elements there in all windows."""
     for place in _places(kernel):
         part = x
         for i, at in enumerate(place):
             part = _slice(part, 2 + i, at, at + (out[i] - 1) * stride[i] + 1, stride[i])
-        made = part.clone() if made is None else made.add_(part)
-    return made
+        yield part
 
 
 _AVG = _POOL.replace("int[] dilation, ", "")
 
 
-def _avg_pool(self, kernel, stride, padding, out, include_pad, divisor):
+def _avg_pool(self, kernel, stride, padding, out, last, include_pad, divisor):
     """The mean of each window."""
-    one = (1,) * len(kernel)
-    wide = _reaching(self, kernel, stride, padding, one, out, 0)
-    counts = _counts(self._shape[2:], kernel, stride, padding, out, include_pad)
-    return _sum_windows(wide, kernel, stride, out) / _divisors(self, counts, divisor)
+    batched = self.ndim == len(kernel) + 2
+    x = self if batched else self.unsqueeze(0)
+    wide = _reaching(x, kernel, stride, padding, (1,) * len(kernel), out, 0)
+    counts = _counts(x._shape[2:], kernel, stride, padding, out, include_pad)
+    made = None
+    for part in _window_slices(wide, kernel, stride, out):
+        made = part.clone() if made is None else made.add_(part)
+    by = _divisors(self, counts, divisor)
+    # Whole numbers are divided as such.
+    rounding = None if self.is_floating_point() else "trunc"
+    made = torch.div(made, by, rounding_mode=rounding)
+    return _formatted(made if batched else made.squeeze(0), self, last)
 
 
 def _avg_pool_backward(grad, self, kernel, stride, padding, out, include_pad, divisor):
-    sizes = self._shape[2:]
+    shape = self._shape
+    dims = len(kernel)
+    sizes = shape[-dims:]
     counts = _counts(sizes, kernel, stride, padding, out, include_pad)
     part = grad / _divisors(grad, counts, divisor)
+    if grad.ndim == dims + 1:
+        part = part.unsqueeze(0)
     reach = [
         max(n + 2 * p, (o - 1) * s + k)
         for n, p, o, s, k in zip(sizes, padding, out, stride, kernel, strict=True)
     ]
-    made = grad.new_zeros((*self._shape[:2], *reach))
-    for place in _places(kernel):
-        target = made
-        for i, at in enumerate(place):
-            target = _slice(
-                target, 2 + i, at, at + (out[i] - 1) * stride[i] + 1, stride[i]
-            )
+    made = grad.new_zeros((*part._shape[:2], *reach))
+    for target in _window_slices(made, kernel, stride, out):
         target.add_(part)
     for i, (n, p) in enumerate(zip(sizes, padding, strict=True)):
         made = made.narrow(2 + i, p, n)
-    return made.contiguous()
+    return made.contiguous().view(shape)
 
 
 def _declare_avg(dims: int) -> None:
@@ -301,10 +480,13 @@ def _declare_avg(dims: int) -> None:
     )(_avg_pool)
     derive(
         native,
-        name_=f"AvgPool{max(dims, 2)}DBackward0",
+        name_=f"AvgPool{dims}DBackward0",
         self=lambda grad, self, kernel, stride, padding, out, include_pad, divisor: (
-            _avg_pool_backward(
-                grad, self, kernel, stride, padding, out, include_pad, divisor
+            linked(
+                _avg_pool_backward(
+                    grad, self, kernel, stride, padding, out, include_pad, divisor
+                ),
+                self,
             )
         ),
     )
@@ -318,425 +500,43 @@ def _declare_avg(dims: int) -> None:
         count_include_pad=True,
         divisor_override=None,
     ):
-        w = _Window(self, kernel_size, stride, padding, 1, ceil_mode, dims, name)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        made = native(
-            w.x,
-            w.kernel,
-            w.stride,
-            w.padding,
-            w.out,
-            count_include_pad,
+        w = _Window(self, kernel_size, stride, padding, 1, ceil_mode, dims, name)
+        kernel = name if dims == 2 else f"{name}_out_frame"
+        refuse_dtype(self, kernel, dtypes.int64)
+        last = dims == 2 and has_channels_last(self)
+        return native(
+            self, w.kernel, w.stride, w.padding, w.out, last, count_include_pad,
             divisor_override,
-        )
-        return made.squeeze(0) if w.unbatched else made
+        )  # fmt: skip
 
-    def body_one(
-        self,
-        kernel_size,
-        stride=(),
-        padding=0,
-        ceil_mode=False,  # type: ignore[no-untyped-def]
-        count_include_pad=True,
-    ):
-        return body(self, kernel_size, stride, padding, ceil_mode, count_include_pad)
-
-    body.__doc__ = body_one.__doc__ = "The mean of each window."
-    extra = ", int? divisor_override=None" if dims > 1 else ""
+    body.__doc__ = "The mean of each window."
     operator(
         f"{name}(Tensor self, int[{dims}] kernel_size, int[{dims}] stride=[], "
-        f"int[{dims}] padding=0, bool ceil_mode=False, bool count_include_pad=True"
-        f"{extra}) -> Tensor",
+        f"int[{dims}] padding=0, bool ceil_mode=False, bool count_include_pad=True, "
+        "int? divisor_override=None) -> Tensor",
         variants="function nn",
-    )(body if dims > 1 else body_one)
-
-
-# Adaptive pooling: windows that tile a dim into a given number of pieces.
-
-
-def adaptive_bounds(size: int, count: int) -> list[tuple[int, int]]:
-    """The (start, end) of each of ``count`` windows of a dim."""
-    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-
-
-def _adaptive_sizes(x: Any, output_size: Any, dims: int, way: str) -> tuple[int, ...]:
-    name = f"adaptive_{way}_pool{dims}d"
-    values = as_ints(output_size)
-    values = values * dims if len(values) == 1 else values
-    if len(values) != dims:
-        raise RuntimeError(
-            f"{name}: output_size must be {dims}"
-            if way == "avg"
-            else f"{name}(): internal error: output_size.size() must be {dims}"
-        )
-    if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(
-            f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got"
-            f"{':' if way == 'max' else ''} {list(x._shape)}"
-        )
-    for i, n in enumerate(x._shape[-dims:], x.ndim - dims):
-        if n == 0:
-            raise RuntimeError(
-                f"{name}(): Expected input to have non-zero size for non-batch "
-                f"dimensions, but input has sizes {list(x._shape)} with dimension {i} "
-                "being empty"
-            )
-    if min(values) < 0 and way == "max":
-        raise RuntimeError(
-            f"Trying to create tensor with negative dimension {min(values)}: "
-            f"{[*x._shape[:-dims], *values]}"
-        )
-    if min(values) < 0:
-        raise RuntimeError(
-            f"{name}: elements of output_size must be greater than or equal to 0 but "
-            f"received {{{', '.join(map(str, values))}}}"
-        )
-    return values
-
-
-def _pooled(x: Any, sizes: Any) -> Any:
-    for i, count in enumerate(sizes):
-        x = _adaptive_mean(x, x.ndim - len(sizes) + i, count)
-    return x
-
-
-def _unpooled(grad: Any, sizes: Any, dims: int) -> Any:
-    """The gradient of the means: each goes in equal parts to all of its window."""
-    made = grad
-    for dim in range(grad.ndim - dims, grad.ndim):
-        bounds = adaptive_bounds(sizes[dim], grad._shape[dim])
-        counts = [b - a for a, b in bounds]
-        shape = [1] * grad.ndim
-        shape[dim] = len(counts)
-        part = made / _line(grad, counts).reshape(shape)
-        source = [i for i, n in enumerate(counts) for _ in range(n)]
-        place = [j for a, b in bounds for j in range(a, b)]
-        wide = list(made._shape)
-        wide[dim] = sizes[dim]
-        made = made.new_zeros(wide).index_add(
-            dim, int_line(grad, place), part.index_select(dim, int_line(grad, source))
-        )
-    return made
-
-
-def _declare_adaptive(dims: int) -> None:
-    means = operator(
-        f"_adaptive_avg_pool{dims}d(Tensor self, int[] output_size) -> Tensor",
-        variants="private",
-    )(lambda self, output_size: _pooled(self, output_size))
-    derive(
-        means,
-        name_=f"AdaptiveAvgPool{dims}DBackward0",
-        self=lambda grad, self_sizes: _unpooled(grad, self_sizes, dims),
-    )
-    maxima = operator(
-        f"_adaptive_max_pool{dims}d(Tensor self, int[] output_size) -> "
-        "(Tensor values, Tensor indices)",
-        variants="private",
-        tags="tuple",
-    )(lambda self, output_size: _adaptive_max(self, output_size))
-    derive(
-        maxima,
-        name_=f"AdaptiveMaxPool{dims}DBackward0",
-        outputs_=(0,),
-        self=lambda grad, self_sizes, indices: _scattered(
-            grad, self_sizes, indices, dims
-        ),
-    )
-
-    def avg(self, output_size):  # type: ignore[no-untyped-def]
-        sizes = _adaptive_sizes(self, output_size, dims, "avg")
-        if all(n == 1 for n in sizes):
-            return self.mean(tuple(range(-dims, 0)), True)
-        return means(self, sizes)
-
-    def pick(self, output_size):  # type: ignore[no-untyped-def]
-        sizes = _adaptive_sizes(self, output_size, dims, "max")
-        return maxima(self, sizes)
-
-    avg.__doc__ = "The means of windows that tile each spatial dim."
-    pick.__doc__ = "The maxima of windows that tile each spatial dim, and their places."
-    _adaptive(dims, avg, pick)
-
-
-def _declare_adaptive_lines() -> None:
-    """One spatial dim is two, the first of size 1."""
-
-    def avg(self, output_size):  # type: ignore[no-untyped-def]
-        sizes = _adaptive_sizes(self, output_size, 1, "avg")
-        return torch.adaptive_avg_pool2d(self.unsqueeze(-2), (1, *sizes)).squeeze(-2)
-
-    def pick(self, output_size):  # type: ignore[no-untyped-def]
-        sizes = _adaptive_sizes(self, output_size, 1, "max")
-        values, places = torch.adaptive_max_pool2d(self.unsqueeze(-2), (1, *sizes))
-        return values.squeeze(-2), places.squeeze(-2)
-
-    avg.__doc__ = "The means of windows that tile the last dim."
-    pick.__doc__ = "The maxima of windows that tile the last dim, and their places."
-    _adaptive(1, avg, pick)
-
-
-def _adaptive(dims: int, avg: Any, pick: Any) -> None:
-    variants = "function" if dims == 1 else "nn"
-    operator(
-        f"adaptive_avg_pool{dims}d(Tensor self, int[{dims}] output_size) -> Tensor",
-        variants=variants + " nn",
-    )(avg)
-    operator(
-        f"adaptive_max_pool{dims}d(Tensor self, int[{dims}] output_size) -> "
-        "(Tensor, Tensor)",
-        variants=variants,
-    )(pick)
-
-
-def _adaptive_mean(x: Any, dim: int, count: int) -> Any:
-    size = x._shape[dim]
-    if count and size % count == 0:
-        shape = x._shape
-        split = x.reshape((*shape[:dim], count, size // count, *shape[dim + 1 :]))
-        return split.mean(dim + 1)
-    parts = [
-        x.narrow(dim, a, b - a).mean(dim, keepdim=True)
-        for a, b in adaptive_bounds(size, count)
-    ]
-    if not parts:
-        return x.narrow(dim, 0, 0)
-    return torch.cat(parts, dim)
-
-
-def _adaptive_max(x: Any, counts: tuple[int, ...]) -> tuple[Any, Any]:
-    """One dim after the other, carrying along where the maxima lie."""
-    lead = x.ndim - len(counts)
-    sizes = x._shape[lead:]
-    total = numel_of(sizes)
-    places = torch.arange(total, device=x.device).reshape((*[1] * lead, *sizes))
-    places = places.expand(x._shape)
-    values = x
-    for i, count in enumerate(counts):
-        dim = lead + i
-        found, kept = [], []
-        for a, b in adaptive_bounds(values._shape[dim], count):
-            part = values.narrow(dim, a, b - a)
-            best = part.max(dim, keepdim=True)
-            found.append(best[0])
-            kept.append(places.narrow(dim, a, b - a).gather(dim, best[1]))
-        values, places = torch.cat(found, dim), torch.cat(kept, dim)
-    return values, places
-
-
-# Undoing maxima: values put back where they were found.
-
-
-def _check_unpool(x: Any, indices: Any, output_size: Any, dims: int) -> tuple[int, ...]:
-    sizes = as_ints(output_size)
-    if indices.dtype is not dtypes.int64:
-        got = f" but got: {scalar_type_name(indices.dtype)}" if dims == 2 else ""
-        raise RuntimeError(f"elements in indices should be type int64{got}")
-    if len(sizes) != dims:
-        count, words = (
-            ("two", "height, width") if dims == 2 else ("three", "depth, height, width")
-        )
-        raise RuntimeError(
-            f"There should be exactly {count} elements ({words}) in output_size, but got "
-            f"{len(sizes)} elements."
-        )
-    if x.ndim not in (dims + 1, dims + 2):
-        raise RuntimeError(
-            f"Input to max_unpooling{dims}d should be a {dims + 1}d or {dims + 2}d "
-            f"Tensor, but got a tensor with {x.ndim} dimensions."
-        )
-    if x._shape != indices._shape:
-        raise RuntimeError(
-            "Expected shape of indices to be same as that of the input tensor "
-            f"({list(x._shape)}) but got indices tensor with shape: "
-            f"{list(indices._shape)}"
-        )
-    return sizes
-
-
-def _unpool(x: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
-    dims = len(sizes)
-    lead, volume = x._shape[:-dims], numel_of(sizes)
-    bad = (indices < 0) | (indices >= volume)
-    if bool(bad.any()):
-        first = int(indices.masked_select(bad)[0])
-        raise RuntimeError(
-            f"Found an invalid max index: {first} (output volumes are of size "
-            f"{'x'.join(map(str, sizes))})"
-        )
-    flat = (*lead, numel_of(x._shape[-dims:]))
-    made = x.new_zeros((*lead, volume))
-    made = made.scatter(-1, indices.reshape(flat), x.reshape(flat))
-    return made.reshape((*lead, *sizes))
-
-
-def _repool(grad: Any, indices: Any, dims: int) -> Any:
-    lead = indices._shape[:-dims]
-    flat = indices.reshape((*lead, numel_of(indices._shape[-dims:])))
-    volume = numel_of(grad._shape[-dims:])
-    return grad.reshape((*lead, volume)).gather(-1, flat).reshape(indices._shape)
-
-
-@operator(
-    "max_unpool2d(Tensor self, Tensor indices, int[2] output_size) -> Tensor",
-    variants="private",
-)
-def max_unpool2d(self, indices, output_size):
-    """The values at their indices of planes of zeros."""
-    return _unpool(self, indices, _check_unpool(self, indices, output_size, 2))
-
-
-@operator(
-    "max_unpool3d(Tensor self, Tensor indices, int[3] output_size, int[3] stride, "
-    "int[3] padding) -> Tensor",
-    variants="private",
-)
-def max_unpool3d(self, indices, output_size, stride, padding):
-    """The values at their indices of volumes of zeros."""
-    sizes = _check_unpool(self, indices, output_size, 3)
-    for name, values in (("stride", stride), ("padding", padding)):
-        if len(as_ints(values)) != 3:
-            raise RuntimeError(
-                f"There should be exactly three elements (depth, height, width) in "
-                f"{name}, but got: {len(as_ints(values))} elements."
-            )
-    if min(stride) <= 0:
-        raise RuntimeError(
-            f"strides should be greater than zero, but got stride: {list(stride)}"
-        )
-    return _unpool(self, indices, sizes)
-
-
-derive(
-    max_unpool2d,
-    name_="MaxUnpool2DBackward0",
-    self=lambda grad, indices: _repool(grad, indices, 2),
-)
-derive(
-    max_unpool3d,
-    name_="MaxUnpool3DBackward0",
-    self=lambda grad, indices: _repool(grad, indices, 3),
-)
-
-
-# Maxima of windows at random places (Graham, "Fractional Max-Pooling", 2014).
-
-
-def _starts(samples: Any, size: int, out: int, kernel: int) -> Any:
-    """Where the windows of a dim begin: (N, C, out)."""
-    last = samples.new_full((*samples._shape, 1), size - kernel)
-    if out > 1:
-        step = (size - kernel) / (out - 1)
-        u = samples.unsqueeze(-1)
-        i = torch.arange(out - 1, dtype=samples.dtype, device=samples.device)
-        starts = ((i + u) * step).trunc() - (u * step).trunc()
-        last = torch.cat([starts, last], -1)
-    return last.to(torch.int64)
-
-
-def _fractional(x: Any, kernel: Any, outs: Any, samples: Any) -> Any:
-    """(N, C, *spatial): maxima and their places in the flattened spatial dims."""
-    n, c, *sizes = x._shape
-    dims = len(sizes)
-    wide = x.to(torch.float32) if half(x) else x
-    samples = samples.narrow(0, 0, n).to(wide.dtype)
-    place = None
-    for i in range(dims):
-        # Of two dims, the samples come in the order (width, height).
-        sample = samples.select(2, i if dims == 3 else 1 - i)
-        starts = _starts(sample, sizes[i], outs[i], kernel[i])
-        reach = torch.arange(kernel[i], device=x.device)
-        shape = [1] * (2 * dims)
-        shape[i] = outs[i]
-        at = starts.reshape((n, c, *shape))
-        shape[i], shape[dims + i] = 1, kernel[i]
-        at = (at + reach.reshape((1, 1, *shape))) * numel_of(sizes[i + 1 :])
-        place = at if place is None else place + at
-    count = numel_of(outs) * numel_of(kernel)
-    flat = place.reshape((n, c, count))  # type: ignore[union-attr]
-    seen = x.reshape((n, c, numel_of(sizes))).gather(2, flat)
-    split = (n, c, numel_of(outs), numel_of(kernel))
-    best = seen.reshape(split).argmax(-1, keepdim=True)
-    values = seen.reshape(split).gather(-1, best)
-    places = flat.reshape(split).gather(-1, best)
-    return values.reshape((n, c, *outs)), places.reshape((n, c, *outs))
-
-
-def _declare_fractional(dims: int) -> None:
-    name = f"fractional_max_pool{dims}d"
-    words = ("time", "height", "width")[3 - dims :]
-
-    def body(self, kernel_size, output_size, random_samples):  # type: ignore[no-untyped-def]
-        kernel = spread(kernel_size, dims, f"{name}: kernel_size")
-        outs = spread(output_size, dims, f"{name}: output_size")
-        shape = self._shape
-        if self.ndim not in (dims + 1, dims + 2) or 0 in shape[-dims - 1 :]:
-            raise RuntimeError(
-                f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: "
-                f"{list(shape)}"
-            )
-        x = self if self.ndim == dims + 2 else self.unsqueeze(0)
-        samples = random_samples
-        if samples.dtype is not self.dtype:
-            raise RuntimeError("Expect _random_samples to have the same dtype as input")
-        if samples.ndim != 3:
-            raise RuntimeError(
-                f"Expect _random_samples to have 3 dimensions got {samples.ndim}"
-            )
-        n, c, d = samples._shape
-        if n < x._shape[0]:
-            raise RuntimeError(
-                "Expect _random_samples.size(0) no less then input batch size."
-            )
-        if c != x._shape[1]:
-            raise RuntimeError(
-                "Expect _random_samples.size(1) equals to input channel size."
-            )
-        if d != dims:
-            raise RuntimeError(
-                f"Expect _random_samples.size(2) equals to {dims}; got {d}."
-            )
-        for word, size, k, o in zip(words, x._shape[2:], kernel, outs, strict=True):
-            # PyTorch wants room to spare in three dims.
-            if o + k - 1 + (dims == 3) > size:
-                raise RuntimeError(
-                    f"{name}{'_out' if dims == 3 else ''}(): pool {word} {k} too large "
-                    f"relative to input {word} {size}"
-                )
-        values, places = _fractional(x, kernel, outs, samples)
-        if x is self:
-            return values, places
-        return values.squeeze(0), places.squeeze(0)
-
-    body.__doc__ = "Maxima of windows at random places, and where they are."
-    op = operator(
-        f"{name}(Tensor self, int[{dims}] kernel_size, int[{dims}] output_size, Tensor "
-        "random_samples) -> (Tensor values, Tensor indices)",
-        variants="private",
-        tags="tuple",
     )(body)
-    derive(
-        op,
-        name_=f"FractionalMaxPool{dims}DBackward0",
-        outputs_=(0,),
-        self=lambda grad, self_sizes, indices: _scattered(
-            grad, self_sizes, indices, dims
-        ),
-    )
 
 
-def _scattered(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
-    lead, count = indices._shape[:-dims], numel_of(indices._shape[-dims:])
-    made = grad.new_zeros((*lead, numel_of(sizes[-dims:])))
-    flat = indices.reshape((*lead, count))
-    return made.scatter_add(-1, flat, grad.reshape((*lead, count))).reshape(sizes)
+@operator(
+    "avg_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, "
+    "bool ceil_mode=False, bool count_include_pad=True) -> Tensor",
+    variants="function nn",
+)
+def avg_pool1d(
+    self, kernel_size, stride=(), padding=0, ceil_mode=False, count_include_pad=True
+):
+    """The mean of each window of the last dim."""
+    kernel, step, pad = _line_ints(self, "avg_pool1d", kernel_size, stride, padding)
+    return torch.avg_pool2d(
+        self.unsqueeze(-2), (1, kernel), (1, step), (0, pad), ceil_mode,
+        count_include_pad,
+    ).squeeze(-2)  # fmt: skip
 
 
-for _dims in (1, 2, 3):
+for _dims in (2, 3):
     _declare_max(_dims)
     _declare_avg(_dims)
-for _dims in (2, 3):
-    _declare_adaptive(_dims)
-    _declare_fractional(_dims)
-_declare_adaptive_lines()
+_declare_max_line()

@@ -19,6 +19,7 @@ from dispatchtorch.ops._common import (
     numel_of,
     reduction_dims,
     scalar_type_name,
+    strict,
     torch,
     wrap_dim,
 )
@@ -92,7 +93,7 @@ def _(self, dtype):
 derive(
     sum_all,
     name_="SumBackward0",
-    self=lambda grad, self_sizes: grad.expand(self_sizes),
+    self=lambda grad, self_sizes: strict.expand(grad, self_sizes),
 )
 
 sum_dim = primitive(

@@ -34,12 +34,12 @@ def repeat(self, repeats):
             "Number of dimensions of repeat dims can not be smaller than number of "
             "dimensions of tensor"
         )
-    if any(n < 0 for n in times):
-        raise RuntimeError(
-            "Trying to create tensor with negative dimension "
-            f"{min(times)}: {[n * m for n, m in zip(times, _padded(self, times), strict=True)]}"
-        )
     shape = _padded(self, times)
+    whole = [n * m for n, m in zip(times, shape, strict=True)]
+    if any(n < 0 for n in whole):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(whole)}: {whole}"
+        )
     apart, wide, made = [], [], []
     for n, m in zip(times, shape, strict=True):
         apart += [1, m]
@@ -226,7 +226,7 @@ def _triangle(name: str, keep: Any) -> None:
                 raise RuntimeError(f"{label} must be non-negative, got{n}")
         i = torch.arange(row, device=device).unsqueeze(1)
         j = torch.arange(col, device=device)
-        made = torch.nonzero(keep(i, j, offset)).t().contiguous()
+        made = torch.stack(torch.nonzero(keep(i, j, offset), as_tuple=True))
         return made if dtype is None else made.to(dtype)
 
     indices.__doc__ = f"The places of a matrix that {name} keeps, one column each."
@@ -276,7 +276,9 @@ def diagflat(self, offset=0):
 def trace(self):
     """The sum of the diagonal of a matrix."""
     if self.ndim != 2:
-        raise RuntimeError("trace: expected a matrix")
+        raise RuntimeError(
+            f"trace: expected a matrix, but got tensor with dim {self.ndim}"
+        )
     return self.diagonal().sum()
 
 
@@ -340,13 +342,18 @@ _replacement(
 
 
 def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
-    src, dst = wrap_dims(source, ndim), wrap_dims(destination, ndim)
-    if len(src) != len(dst):
+    given, wanted = as_ints(source), as_ints(destination)
+    if len(given) != len(wanted):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source "
-            f"({list(src)} dims) should contain the same number of dims as destination "
-            f"({list(dst)} dims)"
+            f"({list(given)} dims) should contain the same number of dims as destination "
+            f"({list(wanted)} dims)"
         )
+    src = [wrap_dim(d, ndim) for d in given]
+    dst = [wrap_dim(d, ndim) for d in wanted]
+    for label, dims, shown in (("source", src, given), ("destination", dst, wanted)):
+        if len(set(dims)) != len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{label}` ({list(shown)})")
     order = [-1] * ndim
     for a, b in zip(src, dst, strict=True):
         order[b] = a
@@ -391,7 +398,9 @@ def unflatten(self, dim, sizes):
         raise RuntimeError("unflatten: sizes must be non-empty")
     try:
         new = infer_size(sizes, shape[dim])
-    except RuntimeError:
+    except RuntimeError as error:
+        if "one dimension" in str(error):
+            raise RuntimeError(f"unflatten got an unexpected error:\n{error}") from None
         raise RuntimeError(
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of "
             f"dim {dim} ({shape[dim]}) in the input tensor"

@@ -8,7 +8,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.memory_format import contiguous_format
-from dispatchtorch.ops._common import as_ints, torch, wrap_dim
+from dispatchtorch.ops._common import as_ints, scalar_type_name, torch, wrap_dim
 from dispatchtorch.ops.view import slice_
 
 _MULTI_VIEW = (
@@ -30,7 +30,9 @@ def _mark(views: Any) -> Any:
 def unbind(self, dim=0):
     """All slices of a dim, without the dim."""
     if self.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(
+            f"Dimension specified as {dim} but tensor has no dimensions"
+        )
     dim = wrap_dim(dim, self.ndim)
     return _mark(tuple([self.select(dim, i) for i in range(self._shape[dim])]))
 
@@ -55,7 +57,12 @@ def split_with_sizes(self, split_sizes, dim=0):
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     dim = wrap_dim(dim, self.ndim)
     size, sizes = self._shape[dim], as_ints(split_sizes)
-    if sum(sizes) != size or any(n < 0 for n in sizes):
+    if any(n < 0 for n in sizes):
+        raise RuntimeError(
+            "split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(sizes)}"
+        )
+    if sum(sizes) != size:
         raise RuntimeError(
             "split_with_sizes expects split_sizes to sum exactly to "
             f"{size} (input tensor's size at dimension {dim}), but got "
@@ -200,6 +207,11 @@ def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
         raise RuntimeError(
             "tensor_split expected tensor_indices_or_sections to be a zero-dimensional "
             f"or one-dimensional tensor, but got a tensor with {which.ndim} dims"
+        )
+    if which.dtype is not dtypes.int64:
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to have dtype of long, but "
+            f"got {scalar_type_name(which.dtype)}"
         )
     return torch.tensor_split(self, which.tolist(), dim)
 

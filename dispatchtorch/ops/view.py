@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.keys import VIEW
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import View
 from dispatchtorch.memory_format import contiguous_format
@@ -57,9 +59,16 @@ def _checked(view: Any, backend: Any) -> Any:
         size, stride = as_ints(size), as_ints(stride)
         start = backend.offset(self._data) if storage_offset is None else storage_offset
         if 0 not in size:
+            if any(n < 0 for n in size):
+                raise RuntimeError(
+                    f"Storage size calculation overflowed with sizes={list(size)} and "
+                    f"strides={list(stride)}"
+                )
+            if start < 0:
+                raise RuntimeError(f"Tensor: invalid storage offset {start}")
             last = start + sum((n - 1) * s for n, s in zip(size, stride, strict=False))
             room = numel_of(backend.shape(root(self._data)))
-            if last >= room or start < 0:
+            if last >= room and len(size) == len(stride) and min(stride, default=0) >= 0:
                 item = self.dtype.itemsize
                 raise RuntimeError(
                     f"setStorage: sizes {list(size)}, strides {list(stride)}, storage "
@@ -144,8 +153,11 @@ derive(view, self=lambda grad, self_sizes: grad.reshape(self_sizes))
     "view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)", variants="method"
 )
 def view_dtype(self, dtype):
-    """The same bytes as another dtype."""
-    return torch._view_dtype(self, dtype)
+    """The same bytes as another dtype: without history, as in PyTorch."""
+    made = torch._view_dtype(self.detach(), dtype)
+    made._base = None
+    made._keys &= ~VIEW
+    return made
 
 
 @operator("reshape(Tensor(a) self, int[] shape) -> Tensor(a)")
@@ -238,14 +250,9 @@ def _expand(shape, strides, offset, size, implicit=False) -> Layout:
     """Dims of size 1 (and new leading dims) repeated, without copying."""
     size = as_ints(size)
     lead = len(size) - len(shape)
-    if lead < 0:
-        raise RuntimeError(
-            f"expand({{{list(shape)}}}, size={list(size)}): the number of sizes "
-            f"provided ({len(size)}) must be greater or equal to the number of "
-            f"dimensions in the tensor ({len(shape)})"
-        )
     new, steps = list(size), [0] * len(size)
-    for i, wanted in enumerate(size):
+    for i in range(len(size) - 1, -1, -1):
+        wanted = size[i]
         own = shape[i - lead] if i >= lead else 1
         if wanted == -1:
             if i < lead:
@@ -254,7 +261,7 @@ def _expand(shape, strides, offset, size, implicit=False) -> Layout:
                     f"non-existing dimension {i}"
                 )
             new[i] = own
-        elif wanted < 0:
+        elif wanted < 0 and i < lead:
             raise RuntimeError(
                 f"The expanded size of the tensor ({wanted}) isn't allowed in a "
                 f"leading, non-existing dimension {i}"
@@ -386,10 +393,12 @@ derive(
 @operator("narrow(Tensor(a) self, int dim, int start, int length) -> Tensor(a)")
 def narrow(self, dim, start, length):
     """``length`` elements of a dim from ``start`` on."""
+    if hasattr(start, "_keys"):
+        if start.ndim or start.dtype.category != dtypes.INT:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = start.item()
     if self.ndim == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    if hasattr(start, "item"):
-        start = start.item()
     size = self._shape[wrap_dim(dim, self.ndim)]
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
@@ -496,6 +505,8 @@ def _unfold(shape, strides, offset, dimension, size, step) -> Layout:
     ndim = len(shape)
     dim = wrap_dim(dimension, ndim)
     own = shape[dim] if ndim else 1
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
     if size > own:
         raise RuntimeError(
             f"maximum size for tensor at dimension {dim} is {own} but size is {size}"

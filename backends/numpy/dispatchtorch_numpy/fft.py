@@ -25,8 +25,6 @@ _NORM = {
 }
 _COMPLEX = {"f": "F", "d": "D"}
 _REAL = {"F": "f", "D": "d"}
-# So many dims are transformed at once.
-_AT_ONCE = 3
 
 
 def _outer_first(x: Any, dims: Any) -> list[int]:
@@ -36,6 +34,7 @@ def _outer_first(x: Any, dims: Any) -> list[int]:
 
 def kernels_for(xp: Any) -> Kernels:
     """The Fourier kernels of an array module."""
+
     def transformed(x: Any, dims: list[int], kind: str, run: Any) -> Any:
         """``run`` over the last dims of ``x``, permuted to have ``dims`` there."""
         batch = _outer_first(x, [d for d in range(x.ndim) if d not in dims])
@@ -46,51 +45,44 @@ def kernels_for(xp: Any) -> Kernels:
         back = sorted(range(x.ndim), key=order.__getitem__)
         return made.transpose(back)
 
-    def complex_passes(x: Any, dims: list[int], norm: str, forward: bool) -> Any:
+    def complex_(x: Any, dims: Any, norm: str, forward: bool) -> Any:
+        if not dims:
+            return x
         run = xp.fft.fftn if forward else xp.fft.ifftn
-        while dims:
-            dims = _outer_first(x, dims)
-            now, dims = dims[-_AT_ONCE:], dims[:-_AT_ONCE]
-            x = transformed(
-                x, now, x.dtype.char, lambda rows, axes: run(rows, axes=axes, norm=norm)
-            )
-        return x
+        return transformed(
+            x,
+            _outer_first(x, dims),
+            x.dtype.char,
+            lambda rows, axes: run(rows, axes=axes, norm=norm),
+        )
 
     def c2c(x: Any, dim: Dims, normalization: int, forward: bool) -> Any:
         if not dim:
             return x.copy(order="K")
-        return complex_passes(x, list(dim), _NORM[forward, normalization], forward)
+        return complex_(x, dim, _NORM[forward, normalization], forward)
 
     def r2c(x: Any, dim: Dims, normalization: int, onesided: bool) -> Any:
         norm = _NORM[True, normalization]
         kind = _COMPLEX[x.dtype.char]
-        if not onesided and len(dim) > 1:
-            return complex_passes(x.astype(kind), list(dim), norm, True)
-        n = x.shape[dim[-1]]
+        last = x.shape[dim[-1]]
 
-        def both_sides(rows: Any, axes: Dims) -> Any:
+        def run(rows: Any, axes: Dims) -> Any:
+            if onesided:
+                return xp.fft.rfftn(rows, axes=axes, norm=norm)
+            if len(axes) > 1:
+                return xp.fft.fftn(rows, axes=axes, norm=norm)
             half = xp.fft.rfft(rows, norm=norm)
             made = xp.empty(rows.shape, kind)
             count = half.shape[-1]
             made[..., :count] = half
-            xp.conj(half[..., n - count : 0 : -1], out=made[..., count:])
+            xp.conj(half[..., last - count : 0 : -1], out=made[..., count:])
             return made
 
-        if not onesided:
-            return transformed(x, list(dim), kind, both_sides)
-        outer = _outer_first(x, dim[:-1])
-        cut = max(len(outer) - _AT_ONCE + 1, 0)
-        made = transformed(
-            x,
-            [*outer[cut:], dim[-1]],
-            kind,
-            lambda rows, axes: xp.fft.rfftn(rows, axes=axes, norm=norm),
-        )
-        return complex_passes(made, outer[:cut], norm, True)
+        return transformed(x, [*_outer_first(x, dim[:-1]), dim[-1]], kind, run)
 
     def c2r(x: Any, dim: Dims, normalization: int, last_dim_size: int) -> Any:
         norm = _NORM[False, normalization]
-        x = complex_passes(x, list(dim[:-1]), norm, False)
+        x = complex_(x, dim[:-1], norm, False)
         return transformed(
             x,
             [dim[-1]],
@@ -98,4 +90,8 @@ def kernels_for(xp: Any) -> Kernels:
             lambda rows, axes: xp.fft.irfft(rows, last_dim_size, norm=norm),
         )
 
-    return {"_fft_c2c": (c2c, False), "_fft_r2c": (r2c, False), "_fft_c2r": (c2r, False)}
+    return {
+        "_fft_c2c": (c2c, False),
+        "_fft_r2c": (r2c, False),
+        "_fft_c2r": (c2r, False),
+    }

@@ -62,14 +62,15 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("expand")
     def expand(x: Any, size: Any, implicit: bool) -> Any:
-        if (
-            x.ndim
-            or x.dtype.kind == "V"
-            or type(size) is not tuple
-            or min(size, default=0) < 2
-        ):
+        if x.shape or type(size) is not tuple or not size:
             return NotImplemented
-        return xp.ndarray(size, x.dtype, x, 0, (0,) * len(size))
+        for length in size:
+            if length < 2:
+                return NotImplemented
+        dtype = x.dtype
+        if dtype.kind == "V":
+            return NotImplemented
+        return xp.ndarray(size, dtype, x, 0, (0,) * len(size))
 
     @kernel("view")
     def view(x: Any, size: Any) -> Any:

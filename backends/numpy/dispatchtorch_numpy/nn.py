@@ -24,6 +24,10 @@ def kernels_for(xp: Any) -> Kernels:
 
     strided = xp.lib.stride_tricks.as_strided
 
+    def regular(x: Any) -> Any:
+        """A row-major array whose strides are regular in dims of size 1 too."""
+        return xp.ascontiguousarray(x).reshape(-1).reshape(x.shape)
+
     def columns(
         x: Any, size: Any, stride: Any, padding: Any, dilation: Any, out: Any
     ) -> Any:
@@ -97,7 +101,7 @@ def kernels_for(xp: Any) -> Kernels:
                 flat.reshape(groups, flat.shape[0] // groups, -1),
             )
         made = made.reshape(o, n, *out)
-        return xp.ascontiguousarray(xp.swapaxes(made, 0, 1))
+        return regular(xp.swapaxes(made, 0, 1))
 
     @kernel("_conv_weight")
     def conv_weight(
@@ -172,7 +176,7 @@ def kernels_for(xp: Any) -> Kernels:
                 ]
         inside = tuple(slice(p, p + s) for s, p in zip(sizes, padding, strict=True))
         made = wide[(slice(None), slice(None), *inside)]
-        return xp.ascontiguousarray(xp.swapaxes(made, 0, 1))
+        return regular(xp.swapaxes(made, 0, 1))
 
     def shifted(x: Any, place: Any, stride: Any, dilation: Any, out: Any) -> Any:
         """The elements of a padded input at one place of every window."""
@@ -206,11 +210,27 @@ def kernels_for(xp: Any) -> Kernels:
         wide[(slice(None), slice(None), *inside)] = x
         return wide
 
+    def formatted(made: Any, batched: bool, last: bool) -> Any:
+        """A result without the batch that it was given, or with its channels last."""
+        if not batched:
+            return made[0]
+        if last:
+            return xp.moveaxis(regular(xp.moveaxis(made, 1, -1)), -1, 1)
+        return made
+
     def max_pool(
-        x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, out: Any
+        x: Any,
+        kernel: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        out: Any,
+        last: bool,
     ) -> Any:
         if x.dtype.kind not in "fiu":
             return NotImplemented
+        batched = x.ndim == len(kernel) + 2
+        x = x if batched else x[None]
         least = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
         wide = reaching(x, kernel, stride, padding, dilation, out, least)
         values = at = None
@@ -232,7 +252,8 @@ def kernels_for(xp: Any) -> Kernels:
         for i, (m, s, p, n) in enumerate(zip(out, stride, padding, sizes, strict=True)):
             line = (xp.arange(m) * s - p).reshape((-1,) + (1,) * (len(out) - 1 - i))
             flat = flat * n + line
-        return values, at + flat
+        at += flat
+        return formatted(values, batched, last), formatted(at, batched, last)
 
     def avg_pool(
         x: Any,
@@ -240,11 +261,14 @@ def kernels_for(xp: Any) -> Kernels:
         stride: Any,
         padding: Any,
         out: Any,
+        last: bool,
         include_pad: bool,
         divisor: Any,
     ) -> Any:
         if divisor is None and any(padding):
             return NotImplemented
+        batched = x.ndim == len(kernel) + 2
+        x = x if batched else x[None]
         one = (1,) * len(kernel)
         if (
             any(
@@ -264,9 +288,9 @@ def kernels_for(xp: Any) -> Kernels:
             part = shifted(wide, place, stride, one, out)
             made = part.copy() if made is None else xp.add(made, part, out=made)
         made /= x.dtype.type(count if divisor is None else divisor)
-        return made
+        return formatted(made, batched, last)
 
-    for dims in (1, 2, 3):
+    for dims in (2, 3):
         kernels[f"_max_pool{dims}d"] = (max_pool, False)
         kernels[f"_avg_pool{dims}d"] = (avg_pool, False)
     return kernels

@@ -120,7 +120,9 @@ def gaussian(
 
     def place() -> tuple[float, float]:
         if std <= 0:
-            raise ValueError(f"Standard deviation must be positive, got: {std} instead.")
+            raise ValueError(
+                f"Standard deviation must be positive, got: {std} instead."
+            )
         return _centred(M, sym, std * math.sqrt(2))
 
     options = _options(dtype, layout, device, requires_grad)

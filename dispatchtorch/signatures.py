@@ -1,0 +1,278 @@
+"""The Python signatures of operators as PyTorch lists them, and what doesn't fit them.
+
+An overload of ours may stand for several of PyTorch's: ``Tensor|Scalar`` is two. Which
+message a wrong call gets follows from how many signatures take as many arguments: with
+one, the message names the argument; with several (or none), it lists the signatures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dispatchtorch.dispatch.codegen import fits, has_out, parameter_names
+from dispatchtorch.dispatch.operator import Operator, Packet
+from dispatchtorch.dispatch.schema import REQUIRED, Argument
+from dispatchtorch.tensor import Tensor
+
+__all__ = ["expected_type", "raise_mismatch", "signatures_of"]
+
+_EXPECTED = {
+    "Tensor": "Tensor",
+    "Tensor|Scalar": "Tensor",
+    "Scalar": "Number",
+    "int": "int",
+    "float": "float",
+    "bool": "bool",
+    "str": "str",
+    "ScalarType": "torch.dtype",
+    "Device": "torch.device",
+    "Generator": "torch.Generator",
+    "MemoryFormat": "torch.memory_format",
+    "Layout": "torch.layout",
+}
+# Operators that take a number for a tensor without a signature that says so.
+_NUMBER_UNLISTED = frozenset("add sub mul multiply subtract true_divide".split())
+# A number on the left, of which PyTorch lists no ``out``.
+_LEFT_WITHOUT_OUT = frozenset(
+    """bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
+    remainder""".split()
+)
+_RIGHT_WITHOUT_OUT = frozenset(["floor_divide"])
+# What PyTorch lists where its overloads aren't ours.
+_DIVISION = (
+    "div(Tensor self, Tensor other) -> Tensor",
+    "div(Tensor self, Tensor other, *, str rounding_mode) -> Tensor",
+    "div(Tensor self, Scalar other, *, str rounding_mode) -> Any",
+)
+_LISTED = {
+    "div": _DIVISION,
+    "divide": (_DIVISION[0], _DIVISION[1], "div(Tensor self, Scalar other) -> Any",
+               _DIVISION[2]),
+    "rsub": (
+        "rsub(Tensor self, Tensor other, *, Scalar alpha=1) -> Any",
+        "rsub(Tensor self, Scalar other, Scalar alpha=1) -> Any",
+    ),
+    "where": (
+        "where(Tensor condition) -> Any",
+        "where(Tensor condition, Tensor input, Tensor other) -> Tensor",
+        "where(Tensor condition, Scalar self, Tensor other) -> Any",
+        "where(Tensor condition, Tensor input, Scalar other) -> Any",
+        "where(Tensor condition, Scalar self, Scalar other) -> Any",
+    ),
+}  # fmt: skip
+
+
+class Parameter:
+    """One parameter of a listed signature."""
+
+    __slots__ = ("argument", "kind", "name")
+
+    def __init__(self, argument: Argument, name: str, kind: str) -> None:
+        self.argument = argument
+        self.name = name
+        self.kind = kind
+
+    def __str__(self) -> str:
+        default = self.argument.default
+        if default is REQUIRED:
+            return f"{self.kind} {self.name}"
+        if isinstance(default, str) and self.kind == "str":
+            default = f'"{default}"'
+        return f"{self.kind} {self.name} = {default}"
+
+
+class Signature:
+    """A signature: its parameters, of which the last may be ``out``."""
+
+    __slots__ = ("out", "parameters")
+
+    def __init__(self, parameters: list[Parameter], out: str) -> None:
+        self.parameters = parameters
+        self.out = out
+
+    @property
+    def most(self) -> int:
+        return len(self.parameters) + bool(self.out)
+
+    @property
+    def least(self) -> int:
+        return sum(p.argument.default is REQUIRED for p in self.parameters)
+
+    def parts(self) -> list[str]:
+        """The items of the parameter list, the bare ``*`` among them."""
+        parts = []
+        star = False
+        for each in self.parameters:
+            if each.argument.kwonly and not star:
+                parts.append("*")
+                star = True
+            parts.append(str(each))
+        if self.out:
+            parts += (
+                [f"{self.out} out = None"] if star else ["*", f"{self.out} out = None"]
+            )
+        return parts
+
+    def __str__(self) -> str:
+        return f"({', '.join(self.parts())})"
+
+
+def expected_type(argument: Argument) -> str:
+    """The type of an argument in PyTorch's messages: ``tuple of ints``."""
+    name = _EXPECTED.get(argument.base, argument.base)
+    if argument.is_list:
+        return f"tuple of {name}s" if name in ("Tensor", "int", "float") else name
+    return name
+
+
+def signatures_of(ops: list[Operator], name: str, form: str) -> list[Signature]:
+    """The signatures that PyTorch lists for a name, as a function or a method."""
+    found = []
+    if name in _LISTED:
+        ops = [Operator(text, tags=frozenset(["out"])) for text in _LISTED[name]]
+    for op in ops:
+        arguments = op.schema.arguments
+        names = parameter_names(op, form)
+        returns = len(op.schema.returns)
+        out = "Tensor" if has_out(op, form) and op.schema.returns != ("Any",) else ""
+        if out and returns > 1:
+            out = "tuple of Tensors"
+        left = form != "method" and name in _LEFT_WITHOUT_OUT
+        for kinds in _kinds(arguments, name in _NUMBER_UNLISTED, left):
+            listed = [
+                Parameter(a, a.name if i == 0 and k == "Number" else n, k)
+                for i, (a, n, k) in enumerate(zip(arguments, names, kinds, strict=True))
+                if i or form != "method"
+            ]
+            without = (kinds[0] == "Number" and name in _LEFT_WITHOUT_OUT) or (
+                "Number" in kinds and name in _RIGHT_WITHOUT_OUT
+            )
+            found.append(Signature(listed, "" if without else out))
+    return found
+
+
+def _kinds(
+    arguments: list[Argument], tensors_only: bool, left: bool
+) -> list[list[str]]:
+    """The types of parameters, once for each choice of tensor or number."""
+    made: list[list[str]] = [[]]
+    for i, argument in enumerate(arguments):
+        kinds = [expected_type(argument)]
+        union = argument.base == "Tensor|Scalar" or (left and i == 0)
+        if union and not tensors_only:
+            kinds.append("Number")
+        made = [[*before, kind] for before in made for kind in kinds]
+    if len(made) == 4:
+        # Not two numbers; a number on the left comes second.
+        return [made[0], made[2], made[1]]
+    return made
+
+
+def raise_mismatch(
+    packet: Packet | Operator, form: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Raises the TypeError that PyTorch's parser raises for a call that fits nothing."""
+    ops = packet.overloads if isinstance(packet, Packet) else [packet]
+    name = packet.name
+    found = signatures_of(ops, name, form)
+    shown = args[1:] if form == "method" else args
+    count = len(shown) + len(kwargs)
+    plausible = [s for s in found if s.least <= count <= s.most]
+    if len(found) == 1:
+        plausible = found
+    if len(plausible) == 1:
+        _raise_for(plausible[0], name, shown, kwargs)
+        return
+    lines = []
+    for each in found:
+        lines.append(f" * {each}")
+        if count and len(each.parts()) == count:
+            types = _listed(shown, kwargs, each)
+            lines.append(
+                "      didn't match because some of the arguments have invalid types: "
+                f"({types})"
+            )
+    text = "\n".join(lines)
+    raise TypeError(
+        f"{name}() received an invalid combination of arguments - got "
+        f"({_listed(shown, kwargs, None)}), but expected one of:\n{text}\n"
+    )
+
+
+def _raise_for(
+    signature: Signature, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """The message about the one signature that a call may have meant."""
+    parameters = signature.parameters
+    positional = [p for p in parameters if not p.argument.kwonly]
+    if len(args) > len(positional):
+        most, given = len(positional), len(args)
+        raise TypeError(
+            f"{name}() takes {most} positional argument{'s' * (most != 1)} but {given} "
+            f"{'was' if given == 1 else 'were'} given"
+        )
+    for i, each in enumerate(parameters):
+        if i < len(args):
+            value = args[i]
+        elif each.name in kwargs:
+            value = kwargs[each.name]
+        elif each.argument.default is REQUIRED:
+            missing = [
+                f'"{p.name}"'
+                for p in parameters[i:]
+                if p.argument.default is REQUIRED and p.name not in kwargs
+            ]
+            raise TypeError(
+                f"{name}() missing {len(missing)} required positional arguments: "
+                f"{', '.join(missing)}"
+            )
+        else:
+            continue
+        if not fits(value, each.argument):
+            place = (
+                "" if each.argument.kwonly or i >= len(args) else f" (position {i + 1})"
+            )
+            raise TypeError(
+                f"{name}(): argument '{each.name}'{place} must be {each.kind}, not "
+                f"{type(value).__name__}"
+            )
+    names = {p.name for p in parameters} | {"out"}
+    for each_name in kwargs:
+        if each_name not in names:
+            raise TypeError(
+                f"{name}() got an unexpected keyword argument '{each_name}'"
+            )
+
+
+def _listed(
+    args: tuple[Any, ...], kwargs: dict[str, Any], against: Signature | None
+) -> str:
+    """The types of what was given; those that don't fit a signature in marks."""
+    parts = []
+    kinds = {p.name: p.kind for p in against.parameters} if against else {}
+    for i, value in enumerate(args):
+        kind = list(kinds.values())[i] if i < len(kinds) else ""
+        parts.append(_marked(type_of(value), against and kind, ""))
+    for name, value in kwargs.items():
+        parts.append(
+            _marked(type_of(value), against and kinds.get(name, ""), f"{name}=")
+        )
+    # PyTorch leaves the comma behind keywords that nothing precedes.
+    return ", ".join(parts) + (", " if kwargs and not args else "")
+
+
+def _marked(name: str, expected: Any, prefix: str) -> str:
+    fine = expected is None or name == expected
+    return f"{prefix}{name}" if fine else f"!{prefix}{name}!"
+
+
+def type_of(value: Any) -> str:
+    """The type of a value in PyTorch's messages: ``list of [int, Tensor]``."""
+    if isinstance(value, Tensor):
+        return "Tensor" if type(value) is Tensor else type(value).__name__
+    if isinstance(value, list | tuple):
+        inner = ", ".join(type_of(v) for v in value)
+        if isinstance(value, tuple):
+            return f"tuple of ({inner}{',' if len(value) == 1 else ''})"
+        return f"list of [{inner}]"
+    return type(value).__name__
