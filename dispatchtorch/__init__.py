@@ -9,10 +9,11 @@ are imported when they are first named, so that importing this package stays che
 from __future__ import annotations
 
 import sys as _sys
+from math import e, inf, nan, pi
 from typing import Any
 
 from dispatchtorch import dtypes as _dtypes
-from dispatchtorch import ops as _ops
+from dispatchtorch import ops as _operators
 from dispatchtorch.device import device
 from dispatchtorch.dtypes import *
 from dispatchtorch.dtypes import dtype, finfo, iinfo
@@ -22,7 +23,6 @@ from dispatchtorch.version import __version__
 
 # isort: split
 import dispatchtorch.device_layer
-import dispatchtorch.ops.all
 import dispatchtorch.autograd.layer
 import dispatchtorch._tensor_methods
 import dispatchtorch._tensor_operators
@@ -47,6 +47,10 @@ from dispatchtorch.factory import (
     tensor,
 )
 from dispatchtorch.tensor import Tensor
+from dispatchtorch._ops import ops as _namespaces
+
+# `torch.ops` is PyTorch's door to operators; the package of that name stays importable.
+globals()["ops"] = _namespaces
 
 for _d in _dtypes.DTYPES:
     globals()[_d.name] = _d
@@ -55,11 +59,13 @@ for _alias, _name in {
     "long": "int64", "short": "int16", "cfloat": "complex64", "cdouble": "complex128",
 }.items():  # fmt: skip
     globals()[_alias] = globals()[_name]
+newaxis = None
 
 # Names that live in modules which are imported when one of them is first used.
 _LAZY = {
     name: module
     for module, names in {
+        "dispatchtorch._library.tags": "Tag",
         "dispatchtorch.amp": "autocast",
         "dispatchtorch.serialization": "save load",
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
@@ -70,7 +76,28 @@ _LAZY = {
         "ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage",
         "dispatchtorch.functional": "broadcast_tensors broadcast_shapes meshgrid "
         "cartesian_prod block_diag atleast_1d atleast_2d atleast_3d unravel_index einsum "
-        "chain_matmul",
+        "chain_matmul lu",
+        "dispatchtorch.linalg._lowrank": "pca_lowrank svd_lowrank",
+        "dispatchtorch.linalg._lobpcg": "lobpcg",
+        "dispatchtorch.linalg._removed": "eig lstsq matrix_rank solve symeig",
+        "dispatchtorch._runtime": "AcceleratorError FatalError OutOfMemoryError SymBool SymFloat SymInt "
+        "are_deterministic_algorithms_enabled detach detach_ from_file "
+        "get_deterministic_debug_mode get_device get_device_module "
+        "get_float32_matmul_precision get_num_interop_threads has_lapack "
+        "has_mkl has_openmp has_spectral init_num_threads "
+        "is_anomaly_check_nan_enabled is_anomaly_enabled is_conj "
+        "is_deterministic_algorithms_warn_only_enabled is_distributed "
+        "is_inference is_inference_mode_enabled is_neg is_signed "
+        "is_vulkan_available is_warn_always_enabled resize_as_ "
+        "set_anomaly_enabled set_deterministic_debug_mode "
+        "set_float32_matmul_precision set_flush_denormal "
+        "set_num_interop_threads set_warn_always sym_constrain_range "
+        "sym_constrain_range_for_size sym_float sym_int sym_ite sym_max "
+        "sym_min sym_not sym_sqrt sym_sum use_deterministic_algorithms",
+        "dispatchtorch._tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
+        "FloatTensor HalfTensor IntTensor LongTensor ShortTensor tensortype",
+        "dispatchtorch.nn._recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh "
+        "rnn_tanh_cell",
     }.items()
     for name in names.split()
 }
@@ -79,31 +106,52 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    from dispatchtorch.dispatch.operator import families
+
+    module = _LAZY.get(name)
+    if module is not None:
+        value = globals()[name] = getattr(import_module(module), name)
+        return value
+    if not families.knows(name):
+        found = _submodule(name)
+        if found is not None:
+            return found
     from dispatchtorch.dispatch.operator import packets
 
     packet = packets.get(name)
     if packet is not None and "function" in packet.variants:
         made = globals()[name] = packet.callable("function")
         return made
-    module = _LAZY.get(name)
-    if module is not None:
-        value = globals()[name] = getattr(import_module(module), name)
-        return value
-    if not name.startswith("__"):
-        full = f"{__name__}.{name}"
-        try:
-            return import_module(full)
-        except ModuleNotFoundError as error:
-            if error.name != full:
-                raise
-        from dispatchtorch.plugins import manager
+    found = _submodule(name) or _device_namespace(name)
+    if found is None:
+        raise AttributeError(f"module 'torch' has no attribute '{name}'")
+    return found
 
-        if name in manager.known_devices():
-            from dispatchtorch.device_namespace import namespace
 
-            made = globals()[name] = _sys.modules[full] = namespace(name)  # type: ignore[assignment]
-            return made
-    raise AttributeError(f"module 'torch' has no attribute '{name}'")
+def _submodule(name: str) -> Any:
+    from importlib import import_module
+
+    if name.startswith("__"):
+        return None
+    full = f"{__name__}.{name}"
+    try:
+        return import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != full:
+            raise
+    return None
+
+
+def _device_namespace(name: str) -> Any:
+    from dispatchtorch.plugins import manager
+
+    if name.startswith("__") or name not in manager.known_devices():
+        return None
+    from dispatchtorch.device_namespace import namespace
+
+    made = globals()[name] = namespace(name)
+    _sys.modules[f"{__name__}.{name}"] = made  # type: ignore[assignment]
+    return made
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The ``dispatchtorch`` command: demo, doctor, explain, coverage, run, and plugins' own."""
+"""The ``dispatchtorch`` command: what ``_COMMANDS`` lists, and plugins' own."""
 
 from __future__ import annotations
 
@@ -116,15 +116,59 @@ def _explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def _coverage(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "coverage",
-        help="show which primitives a device has, and what it falls back for",
+        help="show which primitives a device has, what it trains, what to add next",
     )
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--programs",
+        action="store_true",
+        help="show the primitives that training a CNN and a transformer takes",
+    )
 
     def run(arguments: argparse.Namespace) -> int:
-        from dispatchtorch._cli.explain import coverage
+        from dispatchtorch._cli import coverage
 
-        print(coverage(arguments.device))
+        if arguments.programs:
+            print(coverage.programs())
+        else:
+            print(coverage.coverage(arguments.device))
         return 0
+
+    parser.set_defaults(run=run)
+
+
+def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "conformance", help="test a device against cpu: every operator and dtype"
+    )
+    parser.add_argument("--device", default="cpu", help="device to test (cpu)")
+    parser.add_argument(
+        "--ops", default="", metavar="REGEX", help="operators with such names alone"
+    )
+    parser.add_argument(
+        "--dtypes", metavar="A,B", help="these dtypes alone, e.g. float32,int64"
+    )
+    parser.add_argument(
+        "--report",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the report to FILE too (.md, .html, .json, .txt; repeatable)",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show every check, not failures alone"
+    )
+
+    def run(arguments: argparse.Namespace) -> int:
+        from dispatchtorch._cli.conformance import conformance
+
+        return conformance(
+            arguments.device,
+            arguments.ops,
+            arguments.dtypes,
+            arguments.report,
+            arguments.verbose,
+        )
 
     parser.set_defaults(run=run)
 
@@ -164,5 +208,6 @@ _COMMANDS = {
     "doctor": _doctor,
     "explain": _explain,
     "coverage": _coverage,
+    "conformance": _conformance,
     "run": _run,
 }

@@ -146,23 +146,22 @@ def positional_body(op: Operator) -> Function:
     body = op.body
     assert body is not None
     keyword = body.__code__.co_kwonlyargcount
-    if not keyword:
-        return body
-    names = [a.name for a in op.schema.arguments]
-    first = len(names) - keyword
-
-    listed = ", ".join(names)
-    call = ", ".join(names[:first] + [f"{n}={n}" for n in names[first:]])
-    source = f"def adapted({listed}):\n    return body({call})"
-    return compile_function(source, "adapted", {"body": body})
+    if keyword:
+        names = [a.name for a in op.schema.arguments]
+        first = len(names) - keyword
+        listed = ", ".join(names)
+        call = ", ".join(names[:first] + [f"{n}={n}" for n in names[first:]])
+        source = f"def adapted({listed}):\n    return body({call})"
+        body = compile_function(source, "adapted", {"body": body})
+    derived = op.derivative is not None or op.tags & {"fresh", "nondifferentiable"}
+    if derived and not op.tags & {"view", "views", "inplace"}:
+        return _without_views(body)
+    return body
 
 
 def decomposition(op: Operator, keys: int) -> Function:
     """The body; below autograd, on aliases that have no history to record."""
     body = positional_body(op)
-    derived = op.derivative is not None or op.tags & {"fresh", "nondifferentiable"}
-    if derived and not op.tags & {"view", "views", "inplace"}:
-        body = _without_views(body)
     if not keys & K.AUTOGRAD:
         return body
     if "views" in op.tags:

@@ -9,7 +9,9 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import get_backend, resolve_device
-from dispatchtorch.ops.creation import as_dtype, finish
+from dispatchtorch.device import device as Device
+from dispatchtorch.ops._common import c_type
+from dispatchtorch.ops.creation import as_dtype, check_pinned, check_size, finish
 from dispatchtorch.tensor import Tensor, wrap
 
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer", "tensor"]
@@ -27,6 +29,17 @@ def tensor(
 
     Follows https://docs.pytorch.org/docs/stable/generated/torch.tensor.html.
     """
+    if type(requires_grad) is not bool:
+        raise TypeError(
+            "tensor(): argument 'requires_grad' must be bool, not "
+            f"{type(requires_grad).__name__}"
+        )
+    if dtype is not None and not isinstance(dtype, (dtypes.dtype, type)):
+        raise TypeError(
+            "tensor(): argument 'dtype' must be torch.dtype, not "
+            f"{type(dtype).__name__}"
+        )
+    check_pinned(pin_memory)
     if isinstance(data, Tensor):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use "
@@ -60,15 +73,16 @@ def _on_device(array: Any, device: Any, requires_grad: bool) -> Tensor:
 def host_array(data: Any, dtype: dtypes.dtype | None) -> np.ndarray[Any, Any]:
     """A new C-contiguous host array of ``data``, in PyTorch's inferred dtype."""
     if isinstance(data, np.ndarray):
+        _check_array(data)
         found = dtypes.from_host_dtype(data.dtype) if dtype is None else dtype
-        return _cast(np.array(data, order="C"), found)
+        return _cast(np.array(data, order="K"), found)
     if isinstance(data, np.generic):
         found = dtypes.from_host_dtype(data.dtype) if dtype is None else dtype
         return _cast(np.asarray(data), found)
     kinds = _Kinds()
-    plain = kinds.visit(data, [])
+    plain = kinds.visit(data)
     if dtype is None:
-        dtype = kinds.dtype()
+        dtype = dtypes.get_default_dtype() if 0 in _shape_of(plain) else kinds.dtype()
     return _fill(plain, dtype, kinds)
 
 
@@ -82,7 +96,7 @@ class _Kinds:
         self.explicit: dtypes.dtype | None = None
         self.shape: tuple[int, ...] | None = None
 
-    def visit(self, data: Any, path: list[int]) -> Any:
+    def visit(self, data: Any, depth: int = 0, first: bool = True) -> Any:
         if isinstance(data, np.generic):  # before float, which float64 is one of
             self._explicit(dtypes.from_host_dtype(data.dtype))
             return data.item()
@@ -96,26 +110,30 @@ class _Kinds:
             self.category = max(self.category, dtypes.COMPLEX)
         elif isinstance(data, Tensor):
             self._explicit(data.dtype)
-            return data.tolist()
-        elif isinstance(data, (np.ndarray, np.generic)):
+            if data.numel() == 1:
+                return data.item()
+            if data.dtype.category >= dtypes.FLOAT:
+                raise ValueError(
+                    "only one element tensors can be converted to Python scalars"
+                )
+            raise TypeError(
+                "only integer tensors of a single element can be converted to an index"
+            )
+        elif isinstance(data, np.ndarray):
             self._explicit(dtypes.from_host_dtype(data.dtype))
+            if not data.ndim:
+                raise TypeError("len() of unsized object")
             return data.tolist()
-        elif isinstance(data, str):
+        elif isinstance(data, str) and depth and first:
+            raise ValueError(f"too many dimensions '{type(data).__name__}'")
+        elif isinstance(data, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-        elif hasattr(data, "__array__") and not hasattr(data, "__len__"):
-            array = np.asarray(data)
-            self._explicit(dtypes.from_host_dtype(array.dtype))
-            return array.tolist()
-        elif hasattr(data, "__len__") and hasattr(data, "__getitem__"):
-            return [self.visit(each, path) for each in data]
-        elif hasattr(data, "__index__"):
-            self.category = max(self.category, dtypes.INT)
-            return data.__index__()
-        elif hasattr(data, "__float__"):
-            self.category = max(self.category, dtypes.FLOAT)
-            return float(data)
-        elif data is None:
-            raise RuntimeError("Could not infer dtype of NoneType")
+        elif (
+            hasattr(data, "__len__")
+            and hasattr(data, "__getitem__")
+            and not isinstance(data, dict)
+        ):
+            return [self.visit(v, depth + 1, not i) for i, v in enumerate(data)]
         else:
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         return data
@@ -154,43 +172,50 @@ def _shape_of(data: Any) -> tuple[int, ...]:
 
 def _fill(plain: Any, dtype: dtypes.dtype, kinds: _Kinds) -> np.ndarray[Any, Any]:
     shape = _shape_of(plain)
-    _check_rectangular(plain, shape, 0)
-    if kinds.category == dtypes.COMPLEX and not dtype.is_complex:
-        value = next(v for v in _leaves(plain) if isinstance(v, complex))
-        raise TypeError(
-            "can't convert complex to float"
-            if dtype.is_floating_point
-            else f"'complex' object cannot be interpreted as an integer{value and ''}"
-        )
-    if kinds.category == dtypes.FLOAT and dtype.category == dtypes.INT:
-        plain = _truncated(plain)
+    if 0 in shape:
+        return np.empty(shape, dtype.host)
+    _check_rectangular(plain, shape, 0, dtype)
     host = dtype.host
-    if dtype.category == dtypes.INT:
-        info = np.iinfo(host)
-        try:
-            array = np.array(plain, np.int64 if info.max <= 2**63 - 1 else host)
-        except OverflowError:
-            raise RuntimeError(
-                "Overflow when unpacking long long"
-                if dtype.itemsize == 8
-                else f"value cannot be converted to type {dtype.name} without overflow"
-            ) from None
-        if array.size and (array.min() < info.min or array.max() > info.max):
-            raise RuntimeError(
-                f"value cannot be converted to type {_INT_NAMES.get(dtype.name)} without "
-                "overflow"
-            )
-        return array.astype(host).reshape(shape)
     if dtype.category == dtypes.BOOL:
-        wide = np.array(plain, np.complex128 if kinds.category == 3 else np.float64)
-        return (wide != 0).reshape(shape)
+        wide = np.complex128 if kinds.category == dtypes.COMPLEX else np.float64
+        return (np.array(plain, wide) != 0).reshape(shape)
+    if kinds.category == dtypes.COMPLEX and not dtype.is_complex:
+        raise TypeError(
+            "must be real number, not complex"
+            if dtype.is_floating_point
+            else "'complex' object cannot be interpreted as an integer"
+        )
+    if dtype.category == dtypes.INT:
+        return _integers(plain, dtype).reshape(shape)
     with np.errstate(all="ignore"):
         if dtype.itemsize < 4:
-            return np.array(plain, np.float64).astype(host).reshape(shape)
+            return _cast(np.array(plain, np.float64), dtype).reshape(shape)
         return np.array(plain, host).reshape(shape)
 
 
-_INT_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int"}
+def _integers(plain: Any, dtype: dtypes.dtype) -> np.ndarray[Any, Any]:
+    """Numbers as an array of an integer dtype; those that don't fit raise."""
+    limits = np.iinfo(dtype.host)
+    # Negative integers wrap around in the narrow unsigned dtypes, but floats don't.
+    least = limits.min if limits.min else -limits.max
+    made = []
+    for value in _leaves(plain):
+        whole = isinstance(value, int)
+        if whole and dtype is dtypes.uint64:
+            if value < 0:
+                raise OverflowError("can't convert negative int to unsigned")
+            if value > limits.max:
+                raise OverflowError("int too big to convert")
+        elif whole and not -(2**63) <= value < 2**63:
+            raise ValueError("Overflow when unpacking long long")
+        lowest = least if whole else limits.min
+        if value != value or not lowest <= value <= limits.max:
+            raise RuntimeError(
+                f"value cannot be converted to type {dtype.name} without overflow"
+            )
+        made.append(int(value))
+    wide = np.uint64 if dtype is dtypes.uint64 else np.int64
+    return np.array(made, wide).astype(dtype.host)
 
 
 def _leaves(plain: Any) -> Any:
@@ -201,33 +226,26 @@ def _leaves(plain: Any) -> Any:
         yield plain
 
 
-def _truncated(plain: Any) -> Any:
-    if isinstance(plain, list):
-        return [_truncated(each) for each in plain]
-    return int(plain)
-
-
-def _check_rectangular(plain: Any, shape: tuple[int, ...], dim: int) -> None:
+def _check_rectangular(
+    plain: Any, shape: tuple[int, ...], dim: int, dtype: dtypes.dtype
+) -> None:
     if dim == len(shape):
         if isinstance(plain, list):
-            raise ValueError(
-                "only one element tensors can be converted to Python scalars"
-                if not plain
-                else f"expected sequence of length 0 at dim {dim} (got {len(plain)})"
+            raise TypeError(
+                "must be real number, not list"
+                if dtype.category >= dtypes.FLOAT
+                else "'list' object cannot be interpreted as an integer"
             )
         return
     if not isinstance(plain, list):
-        raise TypeError(
-            f"expected a sequence of length {shape[dim]} at dim {dim}, got "
-            f"{type(plain).__name__}"
-        )
+        raise TypeError("not a sequence")
     if len(plain) != shape[dim]:
         raise ValueError(
             f"expected sequence of length {shape[dim]} at dim {dim} (got {len(plain)})"
         )
     if dim + 1 < len(shape) or any(isinstance(each, list) for each in plain):
         for each in plain:
-            _check_rectangular(each, shape, dim + 1)
+            _check_rectangular(each, shape, dim + 1, dtype)
 
 
 def _cast(array: np.ndarray[Any, Any], dtype: dtypes.dtype) -> np.ndarray[Any, Any]:
@@ -243,10 +261,49 @@ def _cast(array: np.ndarray[Any, Any], dtype: dtypes.dtype) -> np.ndarray[Any, A
 def from_numpy(ndarray: Any) -> Tensor:
     """A host tensor that shares a NumPy array's memory."""
     if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    dtypes.from_host_dtype(ndarray.dtype)
-    size = ndarray.itemsize
-    for stride in ndarray.strides:
+        kind = type(ndarray)
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        raise TypeError(f"expected np.ndarray (got {module}{kind.__name__})")
+    _check_array(ndarray)
+    if not ndarray.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support "
+            "non-writable tensors. This means writing to this tensor will result in "
+            "undefined behavior. You may want to copy the array to protect its data or "
+            "make it writable before converting it to a tensor. This type of warning "
+            "will be suppressed for the rest of this program.",
+            stacklevel=2,
+        )
+        ndarray = _writable(ndarray)
+    return wrap(np.asarray(ndarray), get_backend("cpu"))
+
+
+def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same memory without the mark that it is read-only, as PyTorch sees it."""
+    import ctypes
+
+    if not array.size:
+        return array.copy()
+    low, high = np.lib.array_utils.byte_bounds(array)
+    memory = (ctypes.c_byte * (high - low)).from_address(low)
+    memory._keeps = array  # type: ignore[attr-defined]
+    start = array.__array_interface__["data"][0] - low
+    made: np.ndarray[Any, Any] = np.ndarray(
+        array.shape, array.dtype, memory, start, array.strides
+    )
+    return made
+
+
+def _check_array(array: np.ndarray[Any, Any]) -> None:
+    """The errors of arrays that no tensor can look like."""
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. "
+            "Conversion between byte orders is currently not supported."
+        )
+    dtypes.from_host_dtype(array.dtype)
+    size = array.itemsize
+    for stride in array.strides:
         if stride < 0:
             raise ValueError(
                 "At least one stride in the given numpy array is negative, and tensors "
@@ -258,16 +315,6 @@ def from_numpy(ndarray: Any) -> Tensor:
                 "given numpy array strides not a multiple of the element byte size. Copy "
                 "the numpy array to reallocate the memory."
             )
-    if not ndarray.flags.writeable:
-        warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support "
-            "non-writable tensors. This means writing to this tensor will result in "
-            "undefined behavior. You may want to copy the array to protect its data or "
-            "make it writable before converting it to a tensor. This type of warning "
-            "will be suppressed for the rest of this program.",
-            stacklevel=2,
-        )
-    return wrap(np.asarray(ndarray), get_backend("cpu"))
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -280,8 +327,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         )
     if isinstance(data, np.ndarray):
         backend, _ = resolve_device(device)
-        shared = all(s >= 0 for s in data.strides)
-        if shared and backend.is_host:
+        if backend.is_host:
             t = from_numpy(data)
             return t if wanted is None else t.to(wanted)
     return tensor(data, dtype=wanted, device=device)
@@ -293,32 +339,59 @@ def asarray(
     dtype: Any = None,
     device: Any = None,
     copy: bool | None = None,
-    requires_grad: bool = False,
+    requires_grad: bool | None = None,
 ) -> Tensor:
-    """A tensor of any array-like, sharing memory unless ``copy`` is True."""
-    if copy:
-        if isinstance(obj, Tensor):
-            made = obj.detach().to(
-                obj.device if device is None else device,
-                obj.dtype if dtype is None else as_dtype(dtype),
-                copy=True,
-            )
-            return finish(made, requires_grad)
-        return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
-    if isinstance(obj, Tensor):
-        made = as_tensor(obj, dtype, device)
-        return made if requires_grad else made.detach()
-    if hasattr(obj, "__dlpack__") and not isinstance(obj, np.ndarray):
-        made = as_tensor(from_dlpack(obj), dtype, device)
-    elif not isinstance(obj, (np.ndarray, list, tuple, int, float, complex, bool)) and (
-        _has_buffer(obj)
-    ):
-        made = frombuffer(obj, dtype=dtype or dtypes.get_default_dtype())
+    """A tensor of any array-like, sharing memory where ``copy`` and the object allow.
+
+    Follows https://docs.pytorch.org/docs/stable/generated/torch.asarray.html.
+    """
+    wanted = None if dtype is None else as_dtype(dtype)
+    shared = _shared(obj, wanted)
+    if shared is None:
+        if copy is False:
+            raise ValueError("can't alias arbitrary sequence into a tensor.")
+        return tensor(
+            obj, dtype=wanted, device=device, requires_grad=bool(requires_grad)
+        )
+    if device is None and isinstance(obj, Tensor):
+        target = shared.device
     else:
-        made = as_tensor(obj, dtype, device)
-    if copy is False and isinstance(obj, (list, tuple)):
-        raise ValueError("can't alias arbitrary sequence into a tensor.")
-    return finish(made, requires_grad)
+        backend, index = resolve_device(device)
+        target = Device(backend.device_type, index if backend.indexed else None)
+    if copy is False:
+        if shared.device != target:
+            raise ValueError(
+                f"can't alias tensor from device '{shared.device}' to '{target}'."
+            )
+        if wanted is not None and wanted is not shared.dtype:
+            raise ValueError(
+                "can't alias tensor with dtype "
+                f"'{dtypes.scalar_type_name(shared.dtype)}' into dtype "
+                f"'{dtypes.scalar_type_name(wanted)}'."
+            )
+    made = shared.to(target, shared.dtype if wanted is None else wanted)
+    if copy and made is shared:
+        made = made.clone()
+    if requires_grad is False:
+        return made.detach() if made.requires_grad else made
+    if not requires_grad or made.requires_grad:
+        return made
+    return finish(made, True)
+
+
+def _shared(obj: Any, wanted: dtypes.dtype | None) -> Tensor | None:
+    """A tensor over an object's memory, where the object gives it away."""
+    if isinstance(obj, Tensor):
+        return obj
+    if isinstance(obj, np.ndarray):
+        return from_numpy(obj)
+    if isinstance(obj, np.generic):
+        return from_numpy(np.array(obj))
+    if hasattr(obj, "__dlpack__"):
+        return from_dlpack(obj)
+    if _has_buffer(obj):
+        return frombuffer(obj, dtype=wanted or dtypes.get_default_dtype())
+    return None
 
 
 def _has_buffer(obj: Any) -> bool:
@@ -332,14 +405,19 @@ def _has_buffer(obj: Any) -> bool:
 def frombuffer(
     buffer: Any,
     *,
-    dtype: Any,
+    dtype: Any = None,
     count: int = -1,
     offset: int = 0,
     requires_grad: bool = False,
 ) -> Tensor:
     """A 1-d host tensor over an object's memory."""
+    if dtype is None:
+        raise TypeError('frombuffer() missing 1 required positional arguments: "dtype"')
     wanted = as_dtype(dtype)
-    view = memoryview(buffer)
+    try:
+        view = memoryview(buffer)
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
     size = wanted.itemsize
     length = view.nbytes
     if length == 0 or count == 0:
@@ -373,51 +451,126 @@ def frombuffer(
             stacklevel=2,
         )
     raw = np.frombuffer(buffer, np.uint8, count * size, offset)
+    if view.readonly:
+        raw = _writable(raw)
     return finish(wrap(raw.view(wanted.host), get_backend("cpu")), requires_grad)
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: Any = None) -> Tensor:
-    """A tensor that shares the memory of any DLPack object."""
-    kind, _ = (
-        ext_tensor.__dlpack_device__()
-        if hasattr(ext_tensor, "__dlpack_device__")
-        else (1, 0)
-    )
-    if int(kind) == 1:
-        made = wrap(np.from_dlpack(ext_tensor), get_backend("cpu"))
-    else:
-        from dispatchtorch.plugins import manager
+    """A tensor that shares the memory of any DLPack object, or of a DLPack capsule.
 
-        for name in manager.accelerators():
-            backend = get_backend(name)
-            take = getattr(backend, "from_dlpack", None)
-            if take is not None and backend.is_available():
-                made = wrap(take(ext_tensor), backend)
-                break
-        else:
-            raise RuntimeError(
-                f"no installed device takes DLPack memory of device type {kind}"
+    Follows https://docs.pytorch.org/docs/stable/generated/torch.from_dlpack.html.
+    """
+    if isinstance(ext_tensor, Tensor):
+        if ext_tensor.requires_grad:
+            raise BufferError(
+                "Can't export tensors that require gradient, use tensor.detach()"
             )
+        made = wrap(ext_tensor._data, ext_tensor._backend)
+        made._ver = ext_tensor._ver
+    else:
+        made = _imported(ext_tensor)
     if device is not None:
         made = made.to(device)
     return made.clone() if copy else made
 
 
-def legacy_new(dtype: dtypes.dtype, device: Any, args: tuple[Any, ...]) -> Tensor:
-    """``torch.Tensor(…)`` and its kin: sizes give memory, sequences give values."""
-    from dispatchtorch.ops._common import torch
+def _imported(source: Any) -> Tensor:
+    if not hasattr(source, "__dlpack__"):
+        if type(source).__name__ != "PyCapsule":
+            raise RuntimeError(
+                "from_dlpack received an invalid capsule. Note that DLTensor capsules "
+                "can be consumed only once, so you might have already constructed a "
+                "tensor from it once."
+            )
+        source = _Capsule(source)
+    kind, _ = getattr(source, "__dlpack_device__", lambda: (1, 0))()
+    if int(kind) == 1:
+        array = np.from_dlpack(source)
+        if not array.flags.writeable:
+            array = _writable(array)
+        return wrap(array, get_backend("cpu"))
+    from dispatchtorch.plugins import manager
 
-    if len(args) == 1 and not isinstance(args[0], int):
-        only = args[0]
-        if isinstance(only, Tensor):
-            return only.to(dtype) if only.dtype is not dtype else only.alias()
-        if (
-            isinstance(only, tuple)
-            and all(type(n) is int for n in only)
-            and (type(only).__name__ == "Size")
-        ):
-            made: Tensor = torch.empty(only, dtype=dtype, device=device)
-            return made
-        return tensor(only, dtype=dtype, device=device)
-    made = torch.empty(tuple(args) or (0,), dtype=dtype, device=device)
-    return made
+    for name in manager.accelerators():
+        backend = get_backend(name)
+        take = getattr(backend, "from_dlpack", None)
+        if take is not None and backend.is_available():
+            return wrap(take(source), backend)
+    raise RuntimeError(f"no installed device takes DLPack memory of device type {kind}")
+
+
+class _Capsule:
+    """Gives out a capsule that is there already; host memory, as it can't be asked."""
+
+    __slots__ = ("capsule",)
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+
+def legacy_new(
+    dtype: dtypes.dtype, device: Any, args: tuple[Any, ...], *, any_dtype: bool = False
+) -> Tensor:
+    """``torch.Tensor(…)`` and its kin: sizes give memory, sequences give values.
+
+    ``any_dtype``: a tensor is taken as it is, as ``torch.Tensor`` itself does.
+    """
+    from dispatchtorch.ops._common import torch
+    from dispatchtorch.ops.view import alias
+
+    if len(args) != 1 or _is_size(args[0]):
+        return torch.empty(  # type: ignore[no-any-return]
+            _legacy_size(args), dtype=dtype, device=device
+        )
+    only = args[0]
+    if isinstance(only, Tensor):
+        if only.dtype is not dtype and not any_dtype:
+            kinds = [
+                f"TensorOptions(dtype={c_type(each)}, device={only.device}, "
+                "layout=Strided, requires_grad=false (default), pinned_memory=false "
+                "(default), memory_format=(nullopt))"
+                for each in (dtype, only.dtype)
+            ]
+            raise TypeError(f"expected {kinds[0]} (got {kinds[1]})")
+        return alias(only)  # type: ignore[no-any-return]
+    if type(only).__name__ == "Size":
+        return torch.empty(only, dtype=dtype, device=device)  # type: ignore[no-any-return]
+    if hasattr(only, "untyped") and hasattr(only, "nbytes"):
+        made: Tensor = torch.empty((0,), dtype=dtype, device=device)
+        return made.set_(only)
+    if not hasattr(only, "__getitem__") or isinstance(only, dict):
+        raise TypeError(f"new(): data must be a sequence (got {type(only).__name__})")
+    return tensor(only, dtype=dtype, device=device)
+
+
+def _is_size(value: Any) -> bool:
+    if isinstance(value, (bool, Tensor, np.ndarray)):
+        return False
+    return hasattr(value, "__index__")
+
+
+def _legacy_size(args: tuple[Any, ...]) -> tuple[int, ...]:
+    if not args:
+        return (0,)
+    if not hasattr(args[0], "__index__") or isinstance(args[0], Tensor):
+        given = ", ".join(type(each).__name__ for each in args)
+        wrong = ", ".join(f"!{type(each).__name__}!" for each in args)
+        raise TypeError(
+            "new() received an invalid combination of arguments - got "
+            f"({given}), but expected one of:\n"
+            " * (*, torch.device device = None)\n"
+            "      didn't match because some of the arguments have invalid types: "
+            f"({wrong})\n"
+            " * (torch.Storage storage)\n"
+            " * (Tensor other)\n"
+            " * (tuple of ints size, *, torch.device device = None)\n"
+            " * (object data, *, torch.device device = None)\n"
+        )
+    return check_size(args, "new")

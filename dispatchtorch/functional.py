@@ -19,6 +19,7 @@ __all__ = [
     "cartesian_prod",
     "chain_matmul",
     "einsum",
+    "lu",
     "meshgrid",
     "unravel_index",
 ]
@@ -208,8 +209,25 @@ def _letters(subscripts: Any) -> str:
 
 
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:
-    """The product of several matrices."""
-    made = matrices[0]
-    for each in matrices[1:]:
-        made = made.mm(each)
+    """The product of several matrices, as ``linalg.multi_dot``, which replaces it."""
+    made = torch.chain_matmul(_listed(matrices))
     return made if out is None else out.copy_(made)
+
+
+def lu(
+    A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None
+) -> tuple[Any, ...]:
+    """L and U in one matrix and the rows swapped, as ``linalg.lu_factor``."""
+    made = torch._lu_with_info(A, pivot=pivot, check_errors=not get_infos)
+    if out is None:
+        return made if get_infos else (made[0], made[1])  # type: ignore[no-any-return]
+    wanted = 3 if get_infos else 2
+    if not isinstance(out, (tuple, list)):
+        raise TypeError(
+            f"argument 'out' must be tuple of Tensors, not {type(out).__name__}"
+        )
+    if len(out) != wanted:
+        raise TypeError(f"expected tuple of {wanted} elements but got {len(out)}")
+    for target, source in zip(out, made, strict=False):
+        target.resize_as_(source).copy_(source)
+    return tuple(out)

@@ -600,16 +600,16 @@ class OperatorLibrary:
         return self._declare(schema, lambda: primitive(schema, **options))
 
     def _declare(self, schema: str, declare: Callable[[], Operator]) -> Operator:
-        from dispatchtorch.dispatch.operator import all_operators, remove_operator
+        from dispatchtorch.dispatch.operator import declared_operators, remove_operator
 
-        before = set(all_operators())
+        before = set(declared_operators())
         head = schema.partition("(")[0].strip()
         try:
             return declare()
         finally:
             # One declaration makes several operators (in-place variants), or, where it
             # fails, some of them.
-            for name, made in list(all_operators().items()):
+            for name, made in list(declared_operators().items()):
                 origin = made.functional or made
                 if name not in before and origin.full_name == head:
                     self._record(f"operator {name}", partial(remove_operator, made))

@@ -16,7 +16,7 @@ from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import keys as _keys_module
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, FUNCTION, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, FUNCTION, PYTHON, VIEW
 from dispatchtorch.size import Size
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ class Tensor(metaclass=_TensorMeta):
     def device(self) -> Device:
         backend = backend_of(self._keys)
         if not backend.indexed:
+            if self._keys & PYTHON and not backend.is_host:
+                return _claimed_device(self) or _host_device(backend)
             return _host_device(backend)
         return Device(backend.device_type, backend.index(self._data))
 
@@ -278,6 +280,20 @@ class Tensor(metaclass=_TensorMeta):
         return self._base is not None
 
 
+def _claimed_device(t: Tensor) -> Device | None:
+    """The device that a subclass without memory says it is on."""
+    from dispatchtorch.python_dispatch import claimed_device
+
+    return claimed_device(t)
+
+
+def _same_subclass(t: Tensor) -> Tensor:
+    """``alias`` for a class with ``__torch_dispatch__``, which keeps its class."""
+    from dispatchtorch.python_dispatch import same_subclass
+
+    return same_subclass(t)
+
+
 def renew(view: Tensor) -> None:
     """Replaced by the autograd floor: renews the history of a view, if it is stale."""
 
@@ -316,10 +332,13 @@ def wrap(data: Any, backend: Backend) -> Tensor:
 
 def alias(t: Tensor) -> Tensor:
     """A tensor with the same memory and version counter, and no autograd history."""
+    keys = t._keys
+    if keys & PYTHON:
+        return _same_subclass(t)
     ver = t._ver
     if ver is None:
         ver = t._ver = [0, 0]
-    made = new_tensor(t._data, t._keys & ~(AUTOGRAD | VIEW | FUNCTION))
+    made = new_tensor(t._data, keys & ~(AUTOGRAD | VIEW | FUNCTION))
     made._ver = ver
     return made
 

@@ -1,4 +1,4 @@
-"""``dispatchtorch explain`` and ``coverage``: the ladder of kernels, read aloud."""
+"""``dispatchtorch explain``: the ladder of kernels, read aloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dispatchtorch.dispatch.layer import layers_for
 from dispatchtorch.dispatch.operator import Operator, all_operators, packets
 from dispatchtorch.dtypes import DTYPES
 
-__all__ = ["coverage", "explain"]
+__all__ = ["explain"]
 
 
 def explain(name: str, device: str, grad: bool, dtype: str) -> str:
@@ -54,34 +54,4 @@ def _explain(op: Operator, device: str, keyset: int) -> str:
         calls = device_layer.declined_counts().get((op.full_name, rung.where))
         if calls:
             lines.append(f"      declined {calls} call(s) in this process")
-    return "\n".join(lines)
-
-
-def coverage(device: str) -> str:
-    """Which primitives a device has, which operators it speeds up, what fell back."""
-    backend = get_backend(device)
-    operators = all_operators()
-    primitives = sorted(n for n, op in operators.items() if op.is_primitive)
-    own = {
-        n
-        for n in operators
-        if any(
-            r.kernel is not None for r in device_layer.candidates(operators[n], backend)
-        )
-    }
-    missing = [n for n in primitives if n not in own]
-    faster = sorted(n for n in own if not operators[n].is_primitive)
-    lines = [
-        f"device {device}: {len(primitives) - len(missing)} of {len(primitives)} "
-        f"primitives, {len(faster)} operators with kernels of their own, "
-        f"{len(operators) - len(primitives) - len(faster)} by decomposition",
-        "primitives: " + ", ".join(n for n in primitives if n in own),
-    ]
-    if missing:
-        lines.append("missing: " + ", ".join(missing))
-    if faster:
-        lines.append("own kernels: " + ", ".join(faster))
-    for (name, where), (calls, size) in device_layer.fallback_counts().items():
-        if where == device:
-            lines.append(f"fell back: {name}, {calls} calls, {size} bytes")
     return "\n".join(lines)

@@ -7,6 +7,7 @@
 ``transposed``  T, mT, H, mH
 ``history``     autograd: detaching, data, grad, backward, hooks
 ``subclasses``  subclasses and constructors
+``uncommon``    for tools, and kept for older programs
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dispatchtorch._tensor_methods import (
     queries,
     subclasses,
     transposed,
+    uncommon,
     values,
 )
 from dispatchtorch._tensor_methods.conversion import TYPE_NAMES, to_device_method
@@ -39,5 +41,6 @@ __all__ = [
     "subclasses",
     "to_device_method",
     "transposed",
+    "uncommon",
     "values",
 ]

@@ -15,8 +15,11 @@ from dispatchtorch.autograd.engine import run_backward as _run_engine
 from dispatchtorch.autograd.node import RemovableHandle
 from dispatchtorch.backend import backend_of
 from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD
 from dispatchtorch.ops._common import c_type
+from dispatchtorch.ops import intercepted
+from dispatchtorch.ops.intercepted import wanted
 from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__: list[str] = []
@@ -29,13 +32,17 @@ _PLAIN_KEYS = ~(AUTOGRAD | K.VIEW | K.FUNCTION | K.INFERENCE)
 @method
 def detach(self: Tensor) -> Tensor:
     """The same memory without history."""
+    if (state.ACTIVE or self._keys & K.PYTHON) and wanted(self):
+        return intercepted.detach(self)  # type: ignore[no-any-return]
     ver = self._ver
     if ver is None:
         ver = self._ver = [0, 0]
     made = new_tensor(self._data, self._keys & ~(AUTOGRAD | K.VIEW | K.FUNCTION))
     made._ver = ver
-    made._base = self if self._base is None else self._base
-    made._stamp = ver[1]
+    base = self._base
+    if base is not None and 0 in self._backend.strides(self._data):
+        made._base = base  # so that a write finds out that elements overlap
+        made._stamp = ver[1]
     if self._keys & K.FUNCTION:
         return made.as_subclass(self.__class__)
     return made
@@ -58,6 +65,8 @@ def detach_(self: Tensor) -> Tensor:
 
 
 def _get_data(self: Tensor) -> Tensor:
+    if self._keys & K.PYTHON:
+        return self.detach()
     made = new_tensor(self._data, self._keys & ~(AUTOGRAD | K.VIEW | K.FUNCTION))
     return made
 
@@ -153,7 +162,7 @@ def backward(
     if (
         gradient is None
         and inputs is None
-        and keys & AUTOGRAD
+        and keys & (AUTOGRAD | K.PYTHON) == AUTOGRAD
         and keys & dtypes.FLOATING_MASK
         and not self._data.shape
         and self._base is None

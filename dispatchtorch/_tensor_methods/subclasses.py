@@ -32,17 +32,27 @@ def make_subclass(cls: Any, t: Tensor, require_grad: bool | None = None) -> Any:
     if not (isinstance(cls, type) and issubclass(cls, Tensor)):
         raise TypeError(f"cls must be a type (got {cls.__class__.__name__})")
     made = object.__new__(cls)
-    made._data, made._keys = t._data, t._keys
+    made._data, made._keys = t._data, t._keys & ~(K.FUNCTION | K.PYTHON)
     made._edge, made._ver = t._edge, t._ver
     made._base, made._meta = t._base, None
     if t._base is not None:
         made._stamp = t._stamp
     if overrides_functions(cls):
         made._keys |= K.FUNCTION
+    if cls.__torch_dispatch__ is not disabled_dispatch:
+        _take_part_in_dispatch(cls, made)
     if require_grad is not None:
         made._edge = None
         made._keys = made._keys & ~AUTOGRAD | (AUTOGRAD if require_grad else 0)
     return made
+
+
+def _take_part_in_dispatch(cls: Any, made: Tensor) -> None:
+    from dispatchtorch import python_dispatch
+
+    if python_dispatch.overrides_dispatch(cls):
+        python_dispatch.install()
+        made._keys |= K.PYTHON
 
 
 def overrides_functions(cls: Any) -> bool:
@@ -82,7 +92,24 @@ def _make_subclass(
     return made
 
 
+def disabled_dispatch(*args: Any, **kwargs: Any) -> Any:
+    """``torch._C._disabled_torch_dispatch_impl``: the class takes no part in dispatch."""
+    return NotImplemented
+
+
+def _make_wrapper_subclass(cls: Any, size: Any, *args: Any, **kwargs: Any) -> Any:
+    """An instance of a class with ``__torch_dispatch__``, without memory of its own."""
+    from dispatchtorch.python_dispatch import make_wrapper_subclass
+
+    return make_wrapper_subclass(cls, size, *args, **kwargs)
+
+
+disabled_dispatch.__name__ = "_disabled_torch_dispatch_impl"
 Tensor._make_subclass = staticmethod(_make_subclass)  # type: ignore[attr-defined]
+Tensor._make_wrapper_subclass = staticmethod(  # type: ignore[attr-defined]
+    _make_wrapper_subclass
+)
+Tensor.__torch_dispatch__ = staticmethod(disabled_dispatch)  # type: ignore[attr-defined]
 
 
 @method
@@ -121,7 +148,13 @@ def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """``torch.Tensor(…)``: memory from sizes, or values from a sequence."""
     from dispatchtorch.factory import legacy_new
 
-    made = legacy_new(dtypes.get_default_dtype(), kwargs.pop("device", None), args)
+    device = kwargs.pop("device", None)
+    for name in ("size", "data", "storage", "other"):
+        if name in kwargs and not args:
+            args = (kwargs.pop(name),)
+            if name == "size":
+                args = tuple(args[0])
+    made = legacy_new(dtypes.get_default_dtype(), device, args, any_dtype=True)
     return made if cls is Tensor else make_subclass(cls, made)
 
 

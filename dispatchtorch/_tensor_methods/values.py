@@ -9,6 +9,9 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.keys import PYTHON
+from dispatchtorch.ops import intercepted
 from dispatchtorch.tensor import Tensor
 
 __all__: list[str] = []
@@ -24,6 +27,8 @@ def _host(self: Tensor) -> np.ndarray[Any, Any]:
 @method
 def item(self: Tensor) -> Any:
     """The only element as a Python number."""
+    if (state.ACTIVE or self._keys & PYTHON) and intercepted.wanted(self):
+        return intercepted.local_scalar(self)
     array = _host(self)
     if array.size != 1:
         raise RuntimeError(
@@ -36,6 +41,11 @@ def item(self: Tensor) -> Any:
 @method
 def tolist(self: Tensor) -> Any:
     """The values as nested lists of Python numbers (a number for 0-d tensors)."""
+    if self._keys & PYTHON and type(self) is not Tensor:
+        raise RuntimeError(
+            ".tolist() is not supported for tensor subclasses, got "
+            f"{type(self).__name__}"
+        )
     array = _host(self)
     if array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8")):
         array = array.astype(np.float32)
@@ -45,6 +55,8 @@ def tolist(self: Tensor) -> Any:
 @method
 def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
     """A NumPy array that shares the tensor's memory (``force`` copies where it must)."""
+    if self._keys & PYTHON and type(self) is not Tensor:
+        raise RuntimeError(".numpy() is not supported for tensor subclasses.")
     if force:
         self = self.detach().cpu()
     if self.requires_grad:
@@ -193,10 +205,12 @@ def __dlpack__(
         raise BufferError(
             "Can't export tensors that require gradient, use tensor.detach()"
         )
+    if self._backend.is_host and stream is not None:
+        raise AssertionError("stream should be None on cpu.")
     native = self._data
     export = getattr(native, "__dlpack__", None)
     if export is None:
-        raise BufferError(f"device '{self.device}' doesn't support DLPack")
+        raise BufferError(f"Cannot pack tensors on {self.device}")
     if copy:
         native = self.clone()._data
         export = native.__dlpack__
@@ -207,7 +221,32 @@ def __dlpack__(
 
 @method
 def __dlpack_device__(self: Tensor) -> Any:
-    return self._data.__dlpack_device__()
+    from dispatchtorch.utils.dlpack import DLDeviceType
+
+    kind, index = self._data.__dlpack_device__()
+    return DLDeviceType(kind), index
+
+
+def _cuda_array_interface(self: Tensor) -> Any:
+    found = getattr(self._data, "__cuda_array_interface__", None)
+    if found is None:
+        raise AttributeError(
+            "Can't get __cuda_array_interface__ on non-CUDA tensor type: "
+            f"{self.type()} If CUDA data is required use tensor.cuda() to copy tensor to "
+            "device memory."
+        )
+    if self.requires_grad:
+        raise RuntimeError(
+            "Can't get __cuda_array_interface__ on Variable that requires grad. If "
+            "gradients aren't required, use var.detach() to get Variable that doesn't "
+            "require grad."
+        )
+    return found
+
+
+Tensor.__cuda_array_interface__ = property(  # type: ignore[attr-defined]
+    _cuda_array_interface
+)
 
 
 @method

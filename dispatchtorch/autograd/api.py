@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dispatchtorch.autograd.engine import run_backward
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.keys import AUTOGRAD, PYTHON
 from dispatchtorch.dtypes import DTYPE_MASK
+from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["backward", "grad"]
@@ -58,6 +61,10 @@ def _root_grads(
                 )
             backend = root._backend
             one = backend.scalar(1, root.dtype, backend.index(root._data))
+            if root._keys & PYTHON:
+                with state.exclude(AUTOGRAD):
+                    made.append(torch.ones_like(root))
+                continue
             made.append(
                 new_tensor(one, backend.key | root._keys & DTYPE_MASK)
                 if not root._shape

@@ -21,7 +21,7 @@ from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
 from dispatchtorch.tensor import Tensor, renew
 
-__all__ = ["accumulate", "run_backward"]
+__all__ = ["accumulate", "queue_callback", "run_backward"]
 
 _DTYPE_MASK = dtypes.DTYPE_MASK
 _HISTORY = AUTOGRAD | VIEW
@@ -64,6 +64,19 @@ def run_backward(
         if outer or inputs is not None:
             tls.partial_backward = outer
         state.update(mask, include)
+        if tls.after_backward:
+            _run_callbacks()
+
+
+def queue_callback(callback: Any) -> None:
+    """Calls a function when the backward pass that is running ends."""
+    state.tls.after_backward += (callback,)
+
+
+def _run_callbacks() -> None:
+    callbacks, state.tls.after_backward = state.tls.after_backward, ()
+    for callback in callbacks:
+        callback()
 
 
 def _add_table() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from dispatchtorch.autograd.engine import queue_callback
 from dispatchtorch.autograd.layer import SAVED_HOOKS
 from dispatchtorch.autograd.node import Node, accumulate_node
 from dispatchtorch.dispatch import state
@@ -15,6 +16,7 @@ __all__ = [
     "Node",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
 ]
@@ -39,6 +41,53 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     if node is None:
         return GradientEdge(accumulate_node(tensor), 0)
     return GradientEdge(node, tensor.output_nr)
+
+
+class _MultiHandle:
+    """Takes the hooks of several tensors away together."""
+
+    def __init__(self, handles: list[Any]) -> None:
+        self.handles = tuple(handles)
+
+    def remove(self) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> _MultiHandle:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Any, fn: Callable[..., None], *, mode: str = "all"
+) -> _MultiHandle:
+    """Calls ``fn(grads)`` when the gradients of all tensors are known, None for those
+    that get none; in mode "any" ``fn(grad)`` for the first of each backward pass."""
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    arrived: dict[int, Any] = {}
+
+    def finish() -> None:
+        if mode == "all" and 0 < len(arrived) < len(tensors):
+            fn([arrived.get(i) for i in range(len(tensors))])
+        arrived.clear()
+
+    def hook_of(i: int) -> Callable[..., None]:
+        def hook(grad: Tensor) -> None:
+            if not arrived:
+                queue_callback(finish)
+            arrived[i] = grad
+            if mode == "any":
+                if len(arrived) == 1:
+                    fn(grad)
+            elif len(arrived) == len(tensors):
+                fn([arrived[j] for j in range(len(tensors))])
+
+        return hook
+
+    return _MultiHandle([t.register_hook(hook_of(i)) for i, t in enumerate(tensors)])
 
 
 class saved_tensors_hooks:

@@ -92,8 +92,9 @@ def _key_terms(arguments: list[Argument], names: list[str], factory: bool) -> li
     terms = []
     for argument, name in zip(arguments, names, strict=True):
         if argument.base == "Tensor|Scalar":
+            term = f"({name}._keys if type({name}) is Tensor else keys_of({name}))"
             terms.append(
-                f"({name}._keys if type({name}) is Tensor else keys_of({name}))"
+                f"(0 if {name} is None else {term})" if argument.optional else term
             )
         elif argument.base != "Tensor":
             if factory and argument.base == "Device":
@@ -290,7 +291,8 @@ def compile_packet(packet: Packet, form: str) -> Kernel:
 
     first, first_entry, _ = entries[0]
     resolve: Any = choose
-    if [a.base for a in first.schema.arguments if not a.kwonly] == ["Tensor"]:
+    bare = [a.base for a in first.schema.arguments if not a.has_default] == ["Tensor"]
+    if bare and all(a.kwonly for a in first.schema.arguments[1:]):
         resolve = _with_fast_path(first, first_entry, form, choose)
     elif varargs_index(first, form) == 1 and len(first.schema.arguments) == 2:
         resolve = _with_fast_ints(first, first_entry, choose)

@@ -3,10 +3,10 @@
     derive(mul, self=lambda grad, other: grad * conj(other), other=…)
 
 A formula names what it needs: ``grad`` (``grads`` for several results), any argument of
-the operator, ``result`` (``results`` for several), ``needs`` (one bool for each
-differentiable argument), ``x_sizes`` for the shape of argument ``x`` and ``x_options`` for its dtype and
-device, which keep no tensor alive. Naming is saving: exactly the tensors that the formulas of the
-operands that require grad name are kept for the backward pass.
+the operator, ``result`` (or a result by its name in the schema), ``needs`` (one bool for
+each differentiable argument), ``x_sizes`` for the shape of argument ``x`` and ``x_options``
+for its dtype and device, which keep no tensor alive. Naming is saving: exactly the tensors
+that the formulas of the operands that require grad name are kept for the backward pass.
 
 Formulas call public operators, so double backward and every device come for free.
 """
@@ -89,10 +89,10 @@ def derive_joint(
 
 
 def _attach(op: Operator, derivative: Derivative) -> None:
-    from dispatchtorch.dispatch.operator import all_operators
+    from dispatchtorch.dispatch.operator import declared_operators
 
     op.derivative = derivative
-    inplace = all_operators().get(
+    inplace = declared_operators().get(
         f"{op.name}_.{op.overload}" if op.overload else f"{op.name}_"
     )
     if inplace is not None and inplace.functional is op:

@@ -15,6 +15,7 @@ __all__ = [
     "FUNCTION",
     "INFERENCE",
     "INFERENCE_MODE",
+    "PYTHON",
     "VIEW",
     "allocate",
     "mask_of",
@@ -62,3 +63,4 @@ FUNCTION = allocate("layer", "function")  # a subclass with __torch_function__
 INFERENCE = allocate("mark", "inference tensor")
 allocate("device", "cpu")
 INFERENCE_MODE = allocate("layer", "inference mode")
+PYTHON = allocate("layer", "python")  # a subclass or a mode with __torch_dispatch__

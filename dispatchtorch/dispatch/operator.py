@@ -14,13 +14,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from dispatchtorch.dispatch import layer as _layer
+from dispatchtorch.dispatch.families import Families
 from dispatchtorch.dispatch.schema import Schema, parse
 
 __all__ = [
     "Operator",
     "Packet",
     "Table",
+    "add_alias",
+    "all_operators",
     "changing_registry",
+    "declared_operators",
+    "families",
     "get_operator",
     "operator",
     "packets",
@@ -30,12 +35,61 @@ Kernel = Callable[..., Any]
 
 _lock = threading.RLock()
 _operators: dict[str, Operator] = {}
-packets: dict[str, Packet] = {}
+#: The modules that declare operators; set by ``dispatchtorch.ops``.
+families = Families()
 
 # Runs before a bind, outside the lock because it may import plugins.
 before_bind: Callable[[], None] = lambda: None  # noqa: E731 - replaced by the plugin loader
 # Called with the arguments that no entry function could take; raises the right error.
 reject: Callable[..., Any]
+
+
+class Packets(dict[str, "Packet"]):
+    """Packets by name. A family of operators is imported when one of its names is asked
+    for; looking at all names imports all families."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        families.declare(name)
+        found = super().get(name, default)
+        if found is default and families.declare_all(name):
+            found = super().get(name, default)
+        return found
+
+    def __getitem__(self, name: str) -> Packet:
+        found: Packet | None = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(name) is not None  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[str]:
+        families.declare_all()
+        return super().__iter__()
+
+    def __len__(self) -> int:
+        families.declare_all()
+        return super().__len__()
+
+    def keys(self) -> Any:
+        families.declare_all()
+        return super().keys()
+
+    def values(self) -> Any:
+        families.declare_all()
+        return super().values()
+
+    def items(self) -> Any:
+        families.declare_all()
+        return super().items()
+
+    def declared(self, name: str) -> Packet | None:
+        """As ``get``, of what has been imported."""
+        return super().get(name)
+
+
+packets: Packets = Packets()
 
 
 class Table(dict[int, Kernel]):
@@ -96,6 +150,7 @@ class Operator:
         self._entry: Kernel | None = None
         self.__doc__ = body.__doc__ if body else None
         self.module = body.__module__ if body else ""
+        self.home = families.declaring_module()
 
     @property
     def schema(self) -> Schema:
@@ -164,13 +219,28 @@ class Operator:
 class Packet:
     """A public name and its overloads: ``torch.max`` with max, max.dim and max.other."""
 
-    __slots__ = ("_callables", "name", "overloads", "variants")
+    __slots__ = ("_callables", "home", "name", "overloads", "variants")
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        overloads: list[Operator] | None = None,
+        variants: set[str] | None = None,
+    ) -> None:
         self.name = name
-        self.overloads: list[Operator] = []
-        self.variants: set[str] = set()
+        self.overloads: list[Operator] = [] if overloads is None else overloads
+        self.variants: set[str] = set() if variants is None else variants
+        self.home = families.declaring_module()
         self._callables: dict[str, Kernel] = {}
+
+    def add(self, op: Operator) -> None:
+        """Adds an overload: calls take the first that fits, in order of declaration."""
+        self.overloads.append(op)
+        if op.home != self.overloads[0].home:
+            rank = families.rank
+            self.overloads.sort(key=lambda each: rank(op.name, each.home))
+        self.variants.update(op.variants.split())
+        self._callables.clear()
 
     def callable(self, form: str) -> Kernel:
         """The generated Python function: form "function", "method" or "operator"."""
@@ -213,23 +283,35 @@ def invalidate() -> None:
 def add_operator(op: Operator) -> Operator:
     """Enters an operator into the registry; ValueError for a name in use."""
     with _lock:
+        if not op.home:  # a plugin's: the product's own of that name come first
+            families.declare(op.name)
         if op.full_name in _operators:
             raise ValueError(f"operator {op.full_name!r} is declared already")
         _operators[op.full_name] = op
-        packet = packets.get(op.name)
+        packet = packets.declared(op.name)
         if packet is None:
             packet = packets[op.name] = Packet(op.name)
-        packet.overloads.append(op)
-        packet.variants.update(op.variants.split())
-        packet._callables.clear()
+        packet.add(op)
     return op
+
+
+def add_alias(name: str, target: str) -> None:
+    """Makes ``name`` another public name of ``target``, and ``name_`` of ``target_``."""
+    with _lock:
+        families.declare(target)
+        for mark in ("", "_"):
+            found = packets.declared(target + mark)
+            if found is not None:
+                packets[name + mark] = Packet(
+                    name + mark, found.overloads, found.variants
+                )
 
 
 def remove_operator(op: Operator) -> None:
     """Takes an operator out of the registry."""
     with changing_registry(op):
         _operators.pop(op.full_name, None)
-        packet = packets.get(op.name)
+        packet = packets.declared(op.name)
         if packet is not None and op in packet.overloads:
             packet.overloads.remove(op)
             packet._callables.clear()
@@ -239,20 +321,30 @@ def remove_operator(op: Operator) -> None:
 
 def get_operator(full_name: str) -> Operator:
     """The operator ``name`` or ``name.overload``; KeyError with near names otherwise."""
-    try:
-        return _operators[full_name]
-    except KeyError:
-        if full_name in packets:
-            return packets[full_name].overloads[0]
-        import difflib
+    found = _operators.get(full_name)
+    if found is not None:
+        return found
+    packet = packets.get(full_name.partition(".")[0])
+    found = _operators.get(full_name)
+    if found is not None:
+        return found
+    if packet is not None and packet.name == full_name:
+        return packet.overloads[0]  # type: ignore[no-any-return]
+    import difflib
 
-        near = difflib.get_close_matches(full_name, _operators, 3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise KeyError(f"no operator named {full_name!r}{hint}") from None
+    near = difflib.get_close_matches(full_name, all_operators(), 3)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    raise KeyError(f"no operator named {full_name!r}{hint}") from None
 
 
 def all_operators() -> dict[str, Operator]:
-    """All declared operators by full name."""
+    """All operators by full name; imports every family."""
+    families.declare_all()
+    return _operators
+
+
+def declared_operators() -> dict[str, Operator]:
+    """The operators declared so far, by full name."""
     return _operators
 
 

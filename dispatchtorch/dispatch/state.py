@@ -23,6 +23,7 @@ class _ThreadState(threading.local):
     dispatch_modes: tuple[Any, ...] = ()
     partial_backward = False  # inside a backward pass to chosen inputs
     saved_tensor_hooks: tuple[Any, ...] = ()
+    after_backward: tuple[Any, ...] = ()  # what to call when this backward pass ends
 
 
 tls = _ThreadState()

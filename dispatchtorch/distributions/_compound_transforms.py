@@ -86,7 +86,7 @@ class ComposeTransform(Transform):
             found = ComposeTransform([p.inv for p in reversed(self.parts)])
             self._inv = weakref.ref(found)
             found._inv = weakref.ref(self)
-        return found  # type: ignore[no-any-return]
+        return found
 
     def with_cache(self, cache_size: int = 1) -> Transform:
         if self._cache_size == cache_size:
@@ -111,7 +111,7 @@ class ComposeTransform(Transform):
             term = part.log_abs_det_jacobian(before, after)
             total = total + _sum_rightmost(term, event_dim - part.domain.event_dim)
             event_dim += part.codomain.event_dim - part.domain.event_dim
-        return total  # type: ignore[no-any-return]
+        return total
 
     def forward_shape(self, shape: Any) -> Any:
         for part in self.parts:
@@ -162,7 +162,7 @@ class IndependentTransform(Transform):
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
-        return self.base_transform.bijective  # type: ignore[no-any-return]
+        return self.base_transform.bijective
 
     @property
     def sign(self) -> Any:
@@ -253,9 +253,7 @@ class _Several(Transform):
     transforms: list[Transform]
     dim: int
 
-    def _take(
-        self, tseq: Sequence[Transform], dim: int, cache_size: int
-    ) -> None:
+    def _take(self, tseq: Sequence[Transform], dim: int, cache_size: int) -> None:
         if not all(isinstance(t, Transform) for t in tseq):
             raise _wrong("All elements of tseq must be Transform instances")
         if cache_size:
@@ -286,9 +284,7 @@ class CatTransform(_Several):
         cache_size: int = 0,
     ) -> None:
         self._take(tseq, dim, cache_size)
-        self.lengths = (
-            [1] * len(self.transforms) if lengths is None else list(lengths)
-        )
+        self.lengths = [1] * len(self.transforms) if lengths is None else list(lengths)
         if len(self.lengths) != len(self.transforms):
             raise _wrong(
                 f"lengths ({len(self.lengths)}) must match tseq "
@@ -328,9 +324,7 @@ class CatTransform(_Several):
 
     def _inverse(self, y: Tensor) -> Tensor:
         pieces = self._pieces(y, "y")
-        return torch.cat(
-            [t.inv(p) for t, p in zip(self.transforms, pieces)], self.dim
-        )
+        return torch.cat([t.inv(p) for t, p in zip(self.transforms, pieces)], self.dim)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         xs, ys = self._pieces(x, "x"), self._pieces(y, "y")
@@ -377,7 +371,7 @@ class StackTransform(_Several):
                 f"{name} size at dim {self.dim} is {x.size(self.dim)}, "
                 f"expected {len(self.transforms)}"
             )
-        return x.unbind(self.dim)  # type: ignore[no-any-return]
+        return x.unbind(self.dim)
 
     def _call(self, x: Tensor) -> Tensor:
         slices = self._slices(x, "x")
@@ -421,17 +415,15 @@ class CumulativeDistributionTransform(Transform):
         return self.distribution.support
 
     def _call(self, x: Tensor) -> Tensor:
-        return self.distribution.cdf(x)  # type: ignore[no-any-return]
+        return self.distribution.cdf(x)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        return self.distribution.icdf(y)  # type: ignore[no-any-return]
+        return self.distribution.icdf(y)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.distribution.log_prob(x)  # type: ignore[no-any-return]
+        return self.distribution.log_prob(x)
 
     def with_cache(self, cache_size: int = 1) -> Transform:
         if self._cache_size == cache_size:
             return self
-        return CumulativeDistributionTransform(
-            self.distribution, cache_size=cache_size
-        )
+        return CumulativeDistributionTransform(self.distribution, cache_size=cache_size)

@@ -44,10 +44,10 @@ class ProbsOrLogits(Distribution):
     @property
     def param_shape(self) -> Size:
         """The shape of the parameter that was given."""
-        return self._param.size()  # type: ignore[no-any-return]
+        return self._param.size()
 
     def _new(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self._param.new(*args, **kwargs)  # type: ignore[no-any-return]
+        return self._param.new(*args, **kwargs)
 
     def _expand_into(self, new: Any, batch_shape: Size) -> None:
         if "_param" in self.__dict__:
@@ -72,7 +72,7 @@ class BinaryParameter(ProbsOrLogits):
         self.total_count, self._param = broadcast_all(total_count, given)
         self.total_count = self.total_count.type_as(self._param)
         setattr(self, name, self._param)
-        return self._param.size()  # type: ignore[no-any-return]
+        return self._param.size()
 
 
 class CategoricalParameter(ProbsOrLogits):
@@ -83,21 +83,21 @@ class CategoricalParameter(ProbsOrLogits):
 
     @property
     def _param(self) -> Tensor:  # type: ignore[override]
-        return self._categorical._param  # type: ignore[no-any-return]
+        return self._categorical._param
 
     @property
     def probs(self) -> Tensor:  # type: ignore[override]
         """The probabilities."""
-        return self._categorical.probs  # type: ignore[no-any-return]
+        return self._categorical.probs
 
     @property
     def logits(self) -> Tensor:  # type: ignore[override]
         """The log-probabilities."""
-        return self._categorical.logits  # type: ignore[no-any-return]
+        return self._categorical.logits
 
     @property
     def param_shape(self) -> Size:
-        return self._categorical.param_shape  # type: ignore[no-any-return]
+        return self._categorical.param_shape
 
     def _new(self, *args: Any, **kwargs: Any) -> Tensor:
-        return self._categorical._new(*args, **kwargs)  # type: ignore[no-any-return]
+        return self._categorical._new(*args, **kwargs)

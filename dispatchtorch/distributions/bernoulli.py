@@ -18,8 +18,8 @@ __all__ = ["Bernoulli"]
 class Bernoulli(BinaryParameter, ExponentialFamily):
     """One with probability ``probs``, else zero."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}  # type: ignore[assignment]
-    support = constraints.boolean  # type: ignore[assignment]
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.boolean
     has_enumerate_support = True
     _mean_carrier_measure = 0
     _parameters = {"probs": 0, "logits": 0}
@@ -31,22 +31,22 @@ class Bernoulli(BinaryParameter, ExponentialFamily):
 
     @property
     def mean(self) -> Tensor:
-        return self.probs  # type: ignore[no-any-return]
+        return self.probs
 
     @property
     def mode(self) -> Tensor:
         mode = (self.probs >= 0.5).to(self.probs)
         mode[self.probs == 0.5] = torch.nan
-        return mode  # type: ignore[no-any-return]
+        return mode
 
     @property
     def variance(self) -> Tensor:
-        return self.probs * (1 - self.probs)  # type: ignore[no-any-return]
+        return self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Any = torch.Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = torch.Size(())) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
-            return torch.bernoulli(self.probs.expand(shape))  # type: ignore[no-any-return]
+            return torch.bernoulli(self.probs.expand(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -62,7 +62,7 @@ class Bernoulli(BinaryParameter, ExponentialFamily):
     def enumerate_support(self, expand: bool = True) -> Tensor:
         values = torch.arange(2, dtype=self._param.dtype, device=self._param.device)
         values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values  # type: ignore[no-any-return]
+        return values.expand((-1, *self._batch_shape)) if expand else values
 
     @property
     def _natural_params(self) -> tuple[Tensor, ...]:

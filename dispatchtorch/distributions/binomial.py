@@ -15,7 +15,7 @@ __all__ = ["Binomial"]
 class Binomial(BinaryParameter):
     """The number of successes in ``total_count`` trials of probability ``probs``."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "total_count": constraints.nonnegative_integer,
         "probs": constraints.unit_interval,
         "logits": constraints.real,
@@ -39,21 +39,21 @@ class Binomial(BinaryParameter):
 
     @property
     def mean(self) -> Tensor:
-        return self.total_count * self.probs  # type: ignore[no-any-return]
+        return self.total_count * self.probs
 
     @property
     def mode(self) -> Tensor:
         peak = ((self.total_count + 1) * self.probs).floor()
-        return peak.clamp(max=self.total_count)  # type: ignore[no-any-return]
+        return peak.clamp(max=self.total_count)
 
     @property
     def variance(self) -> Tensor:
-        return self.total_count * self.probs * (1 - self.probs)  # type: ignore[no-any-return]
+        return self.total_count * self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
-            return torch.binomial(  # type: ignore[no-any-return]
+            return torch.binomial(
                 self.total_count.expand(shape), self.probs.expand(shape)
             )
 
@@ -67,7 +67,7 @@ class Binomial(BinaryParameter):
         # log(1 + exp(logits)), from the side where exp doesn't overflow
         positive = (logits.clamp(min=0) + logits - logits.clamp(max=0)) / 2
         total = n * positive + n * torch.log1p(torch.exp(-torch.abs(logits)))
-        return value * logits + ways - total  # type: ignore[no-any-return]
+        return value * logits + ways - total
 
     def _common_count(self, asker: str) -> int:
         count = int(self.total_count.max())
@@ -88,4 +88,4 @@ class Binomial(BinaryParameter):
             1 + count, dtype=self._param.dtype, device=self._param.device
         )
         values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values  # type: ignore[no-any-return]
+        return values.expand((-1, *self._batch_shape)) if expand else values

@@ -15,7 +15,7 @@ __all__ = ["Categorical"]
 class Categorical(ProbsOrLogits):
     """Indices 0 … K-1 with the weights along the last dim of ``probs`` or ``logits``."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "probs": constraints.simplex,
         "logits": constraints.real_vector,
     }
@@ -53,7 +53,7 @@ class Categorical(ProbsOrLogits):
 
     @property
     def mode(self) -> Tensor:
-        return self.probs.argmax(dim=-1)  # type: ignore[no-any-return]
+        return self.probs.argmax(dim=-1)
 
     @property
     def variance(self) -> Tensor:
@@ -67,26 +67,26 @@ class Categorical(ProbsOrLogits):
             device=self.probs.device,
         )
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         sample_shape = torch.Size(sample_shape)
         rows = self.probs.reshape(-1, self._num_events)
         drawn = torch.multinomial(rows, sample_shape.numel(), True).T
-        return drawn.reshape(self._extended_shape(sample_shape))  # type: ignore[no-any-return]
+        return drawn.reshape(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         at = value.long().unsqueeze(-1)
         at, table = torch.broadcast_tensors(at, self.logits)
-        return table.gather(-1, at[..., :1]).squeeze(-1)  # type: ignore[no-any-return]
+        return table.gather(-1, at[..., :1]).squeeze(-1)
 
     def entropy(self) -> Tensor:
         least = torch.finfo(self.logits.dtype).min
-        return -(torch.clamp(self.logits, min=least) * self.probs).sum(-1)  # type: ignore[no-any-return]
+        return -(torch.clamp(self.logits, min=least) * self.probs).sum(-1)
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         values = torch.arange(
             self._num_events, dtype=torch.long, device=self._param.device
         )
         values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values  # type: ignore[no-any-return]
+        return values.expand((-1, *self._batch_shape)) if expand else values

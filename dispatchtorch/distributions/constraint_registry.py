@@ -86,17 +86,13 @@ _BOTH: dict[Any, Callable[[Any], Any]] = {
 for _constraint, _factory in _BOTH.items():
     biject_to.register(_constraint, _factory)
     transform_to.register(_constraint, _factory)
-biject_to.register(
-    constraints.simplex, lambda c: transforms.StickBreakingTransform()
-)
+biject_to.register(constraints.simplex, lambda c: transforms.StickBreakingTransform())
 transform_to.register(constraints.simplex, lambda c: transforms.SoftmaxTransform())
 transform_to.register(
     constraints.lower_cholesky, lambda c: transforms.LowerCholeskyTransform()
 )
 for _constraint in (constraints.positive_semidefinite, constraints.positive_definite):
-    transform_to.register(
-        _constraint, lambda c: transforms.PositiveDefiniteTransform()
-    )
+    transform_to.register(_constraint, lambda c: transforms.PositiveDefiniteTransform())
 for _registry in (biject_to, transform_to):
     _registry.register(
         constraints.independent,

@@ -87,11 +87,11 @@ class _Dependent(Constraint):
 
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
-        return self._known("is_discrete")  # type: ignore[no-any-return]
+        return self._known("is_discrete")
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
-        return self._known("event_dim")  # type: ignore[no-any-return]
+        return self._known("event_dim")
 
     def __call__(
         self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented
@@ -149,7 +149,7 @@ class _Wrapping(Constraint):
 
     @property
     def is_discrete(self) -> bool:  # type: ignore[override]
-        return self.base_constraint.is_discrete  # type: ignore[no-any-return]
+        return self.base_constraint.is_discrete
 
 
 class _IndependentConstraint(_Wrapping):
@@ -173,7 +173,7 @@ class _IndependentConstraint(_Wrapping):
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
-        return self.base_constraint.event_dim + self.reinterpreted_batch_ndims  # type: ignore[no-any-return]
+        return self.base_constraint.event_dim + self.reinterpreted_batch_ndims
 
     def check(self, value: Tensor) -> Tensor:
         result = self.base_constraint.check(value)
@@ -196,7 +196,7 @@ class MixtureSameFamilyConstraint(_Wrapping):
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]
-        return self.base_constraint.event_dim  # type: ignore[no-any-return]
+        return self.base_constraint.event_dim
 
     def check(self, value: Tensor) -> Tensor:
         event_dim = self.event_dim
@@ -399,7 +399,7 @@ class _PositiveSemidefinite(_Symmetric):
         symmetric = super().check(value)
         if not symmetric.all():
             return symmetric
-        return torch.linalg.eigvalsh(value).ge(0).all(-1)  # type: ignore[no-any-return]
+        return torch.linalg.eigvalsh(value).ge(0).all(-1)
 
 
 class _PositiveDefinite(_Symmetric):
@@ -409,7 +409,7 @@ class _PositiveDefinite(_Symmetric):
         symmetric = super().check(value)
         if not symmetric.all():
             return symmetric
-        return torch.linalg.cholesky_ex(value).info.eq(0)  # type: ignore[no-any-return]
+        return torch.linalg.cholesky_ex(value).info.eq(0)
 
 
 class _Several(Constraint):
@@ -478,9 +478,7 @@ class _Stack(_Several):
     def check(self, value: Tensor) -> Tensor:
         self._in_range(value)
         pieces = value.unbind(self.dim)
-        return torch.stack(
-            [c.check(v) for c, v in zip(self.cseq, pieces)], self.dim
-        )
+        return torch.stack([c.check(v) for c, v in zip(self.cseq, pieces)], self.dim)
 
 
 dependent = _Dependent()

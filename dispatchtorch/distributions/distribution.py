@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dispatchtorch as torch
 from dispatchtorch import Size, Tensor
 from dispatchtorch.distributions import constraints
-from dispatchtorch.distributions.constraints import Constraint
 from dispatchtorch.distributions.utils import lazy_property
 
 __all__ = ["Distribution"]
@@ -36,8 +35,8 @@ class Distribution:
 
     def __init__(
         self,
-        batch_shape: Size = Size(()),  # noqa: B008
-        event_shape: Size = Size(()),  # noqa: B008
+        batch_shape: Size = Size(()),
+        event_shape: Size = Size(()),
         validate_args: bool | None = None,
     ) -> None:
         self._batch_shape = batch_shape
@@ -103,15 +102,20 @@ class Distribution:
         """The shape of a single draw, without batching."""
         return self._event_shape
 
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """What each parameter must satisfy."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # subclasses have class attributes or properties, as it suits
+        arg_constraints: Any
+        support: Any
+    else:
 
-    @property
-    def support(self) -> Any:
-        """The constraint that draws satisfy."""
-        raise NotImplementedError
+        @property
+        def arg_constraints(self):
+            """What each parameter must satisfy."""
+            raise NotImplementedError
+
+        @property
+        def support(self):
+            """The constraint that draws satisfy."""
+            raise NotImplementedError
 
     @property
     def mean(self) -> Tensor:
@@ -133,12 +137,12 @@ class Distribution:
         """The standard deviation."""
         return self.variance.sqrt()
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         """Draws of shape ``sample_shape + batch_shape + event_shape``."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 
-    def rsample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Any = Size(())) -> Tensor:
         """Draws through which gradients reach the parameters."""
         raise NotImplementedError
 
@@ -175,7 +179,7 @@ class Distribution:
         """The exponential of the entropy."""
         return torch.exp(self.entropy())
 
-    def _extended_shape(self, sample_shape: Any = Size(())) -> Size:  # noqa: B008
+    def _extended_shape(self, sample_shape: Any = Size(())) -> Size:
         return torch.Size(
             (*torch.Size(sample_shape), *self._batch_shape, *self._event_shape)
         )

@@ -17,8 +17,8 @@ __all__ = ["Geometric"]
 class Geometric(BinaryParameter):
     """The number of failures before the first success of probability ``probs``."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}  # type: ignore[assignment]
-    support = constraints.nonnegative_integer  # type: ignore[assignment]
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.nonnegative_integer
     _parameters = {"probs": 0, "logits": 0}
 
     def __init__(
@@ -37,7 +37,7 @@ class Geometric(BinaryParameter):
 
     @property
     def mean(self) -> Tensor:
-        return 1.0 / self.probs - 1.0  # type: ignore[no-any-return]
+        return 1.0 / self.probs - 1.0
 
     @property
     def mode(self) -> Tensor:
@@ -45,9 +45,9 @@ class Geometric(BinaryParameter):
 
     @property
     def variance(self) -> Tensor:
-        return (1.0 / self.probs - 1.0) / self.probs  # type: ignore[no-any-return]
+        return (1.0 / self.probs - 1.0) / self.probs
 
-    def sample(self, sample_shape: Any = torch.Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = torch.Size(())) -> Tensor:
         shape = self._extended_shape(sample_shape)
         probs = self.probs
         with torch.no_grad():
@@ -61,7 +61,7 @@ class Geometric(BinaryParameter):
         value, probs = broadcast_all(value, self.probs)
         probs = probs.clone(memory_format=torch.contiguous_format)
         probs[(probs == 1) & (value == 0)] = 0
-        return value * (-probs).log1p() + self.probs.log()  # type: ignore[no-any-return]
+        return value * (-probs).log1p() + self.probs.log()
 
     def entropy(self) -> Tensor:
         cross = binary_cross_entropy_with_logits(

@@ -18,7 +18,7 @@ __all__ = ["Multinomial"]
 class Multinomial(CategoricalParameter):
     """Counts of categories in ``total_count`` (an int) draws."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "probs": constraints.simplex,
         "logits": constraints.real_vector,
     }
@@ -59,17 +59,15 @@ class Multinomial(CategoricalParameter):
     def variance(self) -> Tensor:
         return self.total_count * self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         sample_shape = torch.Size(sample_shape)
-        draws = self._categorical.sample(
-            torch.Size((self.total_count,)) + sample_shape
-        )
+        draws = self._categorical.sample(torch.Size((self.total_count,)) + sample_shape)
         draws = draws.permute((*range(1, draws.dim()), 0))
         counts = torch.zeros(
             self._extended_shape(sample_shape), dtype=draws.dtype, device=draws.device
         )
         counts.scatter_add_(-1, draws, torch.ones_like(draws))
-        return counts.type_as(self.probs)  # type: ignore[no-any-return]
+        return counts.type_as(self.probs)
 
     def entropy(self) -> Tensor:
         n = torch.tensor(self.total_count)
@@ -85,4 +83,4 @@ class Multinomial(CategoricalParameter):
         logits = logits.clone(memory_format=torch.contiguous_format)
         ways = torch.lgamma(value.sum(-1) + 1) - torch.lgamma(value + 1).sum(-1)
         logits[(value == 0) & (logits == -torch.inf)] = 0
-        return ways + (logits * value).sum(-1)  # type: ignore[no-any-return]
+        return ways + (logits * value).sum(-1)

@@ -18,12 +18,12 @@ __all__ = ["NegativeBinomial"]
 class NegativeBinomial(BinaryParameter):
     """Successes of probability ``probs`` before ``total_count`` failures."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "total_count": constraints.greater_than_eq(0),
         "probs": constraints.half_open_interval(0.0, 1.0),
         "logits": constraints.real,
     }
-    support = constraints.nonnegative_integer  # type: ignore[assignment]
+    support = constraints.nonnegative_integer
     _parameters = {"total_count": 0, "probs": 0, "logits": 0}
 
     def __init__(
@@ -38,11 +38,11 @@ class NegativeBinomial(BinaryParameter):
 
     @property
     def mean(self) -> Tensor:
-        return self.total_count * torch.exp(self.logits)  # type: ignore[no-any-return]
+        return self.total_count * torch.exp(self.logits)
 
     @property
     def mode(self) -> Tensor:
-        return ((self.total_count - 1) * self.logits.exp()).floor().clamp(min=0.0)  # type: ignore[no-any-return]
+        return ((self.total_count - 1) * self.logits.exp()).floor().clamp(min=0.0)
 
     @property
     def variance(self) -> Tensor:
@@ -57,9 +57,9 @@ class NegativeBinomial(BinaryParameter):
             validate_args=False,
         )
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         with torch.no_grad():
-            return torch.poisson(self._gamma.sample(sample_shape=sample_shape))  # type: ignore[no-any-return]
+            return torch.poisson(self._gamma.sample(sample_shape=sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
@@ -68,4 +68,4 @@ class NegativeBinomial(BinaryParameter):
         shares = n * F.logsigmoid(-self.logits) + value * F.logsigmoid(self.logits)
         ways = torch.lgamma(n + value) - torch.lgamma(1.0 + value) - torch.lgamma(n)
         ways = ways.masked_fill(n + value == 0.0, 0.0)
-        return shares + ways  # type: ignore[no-any-return]
+        return shares + ways

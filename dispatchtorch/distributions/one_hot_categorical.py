@@ -16,11 +16,11 @@ __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 class OneHotCategorical(CategoricalParameter):
     """One-hot vectors with the weights along the last dim."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "probs": constraints.simplex,
         "logits": constraints.real_vector,
     }
-    support = constraints.one_hot  # type: ignore[assignment]
+    support = constraints.one_hot
     has_enumerate_support = True
     _parameters = {}
 
@@ -36,7 +36,7 @@ class OneHotCategorical(CategoricalParameter):
 
     @property
     def mean(self) -> Tensor:
-        return self._categorical.probs  # type: ignore[no-any-return]
+        return self._categorical.probs
 
     @property
     def mode(self) -> Tensor:
@@ -46,28 +46,28 @@ class OneHotCategorical(CategoricalParameter):
     @property
     def variance(self) -> Tensor:
         probs = self._categorical.probs
-        return probs * (1 - probs)  # type: ignore[no-any-return]
+        return probs * (1 - probs)
 
     def _one_hot(self, indices: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(indices, self._categorical._num_events)  # type: ignore[no-any-return]
+        return torch.nn.functional.one_hot(indices, self._categorical._num_events)
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         drawn = self._categorical.sample(torch.Size(sample_shape))
         return self._one_hot(drawn).to(self._categorical.probs)
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return self._categorical.log_prob(value.max(-1)[1])  # type: ignore[no-any-return]
+        return self._categorical.log_prob(value.max(-1)[1])
 
     def entropy(self) -> Tensor:
-        return self._categorical.entropy()  # type: ignore[no-any-return]
+        return self._categorical.entropy()
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         n = self.event_shape[0]
         values = torch.eye(n, dtype=self._param.dtype, device=self._param.device)
         values = values.view((n,) + (1,) * len(self.batch_shape) + (n,))
-        return values.expand((n, *self.batch_shape, n)) if expand else values  # type: ignore[no-any-return]
+        return values.expand((n, *self.batch_shape, n)) if expand else values
 
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):
@@ -79,7 +79,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
 
     has_rsample = True
 
-    def rsample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Any = Size(())) -> Tensor:
         drawn = self.sample(sample_shape)
         probs = self._categorical.probs
-        return drawn + (probs - probs.detach())  # type: ignore[no-any-return]
+        return drawn + (probs - probs.detach())

@@ -16,8 +16,8 @@ __all__ = ["Poisson"]
 class Poisson(ExponentialFamily):
     """Counts of events of a mean number ``rate``."""
 
-    arg_constraints = {"rate": constraints.nonnegative}  # type: ignore[assignment]
-    support = constraints.nonnegative_integer  # type: ignore[assignment]
+    arg_constraints = {"rate": constraints.nonnegative}
+    support = constraints.nonnegative_integer
     _parameters = {"rate": 0}
 
     def __init__(self, rate: Any, validate_args: bool | None = None) -> None:
@@ -37,10 +37,10 @@ class Poisson(ExponentialFamily):
     def variance(self) -> Tensor:
         return self.rate
 
-    def sample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: Any = Size(())) -> Tensor:
         shape = self._extended_shape(sample_shape)
         with torch.no_grad():
-            return torch.poisson(self.rate.expand(shape))  # type: ignore[no-any-return]
+            return torch.poisson(self.rate.expand(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:

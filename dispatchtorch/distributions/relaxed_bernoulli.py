@@ -23,8 +23,8 @@ class LogitRelaxedBernoulli(BinaryParameter):
     Maddison, Mnih and Teh, "The concrete distribution" (2017).
     """
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}  # type: ignore[assignment]
-    support = constraints.real  # type: ignore[assignment]
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.real
     _parameters = {"probs": 0, "logits": 0}
 
     def __init__(
@@ -41,26 +41,26 @@ class LogitRelaxedBernoulli(BinaryParameter):
         super()._expand_into(new, batch_shape)
         new.temperature = self.temperature
 
-    def rsample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Any = Size(())) -> Tensor:
         shape = self._extended_shape(sample_shape)
         p = clamp_probs(self.probs.expand(shape))
         u = clamp_probs(torch.rand(shape, dtype=p.dtype, device=p.device))
         noise = u.log() - (-u).log1p()
-        return (noise + p.log() - (-p).log1p()) / self.temperature  # type: ignore[no-any-return]
+        return (noise + p.log() - (-p).log1p()) / self.temperature
 
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
         diff = logits - value.mul(self.temperature)
-        return torch.log(self.temperature) + diff - 2 * diff.exp().log1p()  # type: ignore[no-any-return]
+        return torch.log(self.temperature) + diff - 2 * diff.exp().log1p()
 
 
 class RelaxedBernoulli(TransformedDistribution):
     """Numbers in (0, 1) that go to Bernoulli draws as ``temperature`` goes to 0."""
 
-    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}  # type: ignore[assignment]
-    support = constraints.unit_interval  # type: ignore[assignment]
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.unit_interval
     has_rsample = True
     base_dist: LogitRelaxedBernoulli
     _parameters = {}
@@ -78,14 +78,14 @@ class RelaxedBernoulli(TransformedDistribution):
     @property
     def temperature(self) -> Tensor:
         """How far from binary draws are."""
-        return self.base_dist.temperature  # type: ignore[no-any-return]
+        return self.base_dist.temperature
 
     @property
     def logits(self) -> Tensor:
         """The log-odds."""
-        return self.base_dist.logits  # type: ignore[no-any-return]
+        return self.base_dist.logits
 
     @property
     def probs(self) -> Tensor:
         """The probabilities."""
-        return self.base_dist.probs  # type: ignore[no-any-return]
+        return self.base_dist.probs

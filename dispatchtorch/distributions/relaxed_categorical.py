@@ -24,12 +24,12 @@ class ExpRelaxedCategorical(CategoricalParameter):
     Maddison, Mnih and Teh, "The concrete distribution" (2017).
     """
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "probs": constraints.simplex,
         "logits": constraints.real_vector,
     }
     # A submanifold of the real vectors, which PyTorch doesn't check either.
-    support = constraints.real_vector  # type: ignore[assignment]
+    support = constraints.real_vector
     has_rsample = True
     _parameters = {}
 
@@ -49,7 +49,7 @@ class ExpRelaxedCategorical(CategoricalParameter):
         new.temperature = self.temperature
         new._categorical = self._categorical.expand(batch_shape)
 
-    def rsample(self, sample_shape: Any = Size(())) -> Tensor:  # noqa: B008
+    def rsample(self, sample_shape: Any = Size(())) -> Tensor:
         logits = self.logits
         u = torch.rand(
             self._extended_shape(sample_shape), dtype=logits.dtype, device=logits.device
@@ -73,11 +73,11 @@ class ExpRelaxedCategorical(CategoricalParameter):
 class RelaxedOneHotCategorical(TransformedDistribution):
     """Points of the simplex that go to one-hot vectors as ``temperature`` goes to 0."""
 
-    arg_constraints = {  # type: ignore[assignment]
+    arg_constraints = {
         "probs": constraints.simplex,
         "logits": constraints.real_vector,
     }
-    support = constraints.simplex  # type: ignore[assignment]
+    support = constraints.simplex
     has_rsample = True
     base_dist: ExpRelaxedCategorical
     _parameters = {}
@@ -97,7 +97,7 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     @property
     def temperature(self) -> Tensor:
         """How far from one-hot draws are."""
-        return self.base_dist.temperature  # type: ignore[no-any-return]
+        return self.base_dist.temperature
 
     @property
     def logits(self) -> Tensor:

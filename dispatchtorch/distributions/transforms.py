@@ -56,7 +56,7 @@ class Transform:
     bijective: Any = False
     domain: constraints.Constraint
     codomain: constraints.Constraint
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, cache_size: int = 0) -> None:
         self._cache_size = cache_size
@@ -74,7 +74,7 @@ class Transform:
     def event_dim(self) -> int:
         """How many rightmost dims the map takes together."""
         if self.domain.event_dim == self.codomain.event_dim:
-            return self.domain.event_dim  # type: ignore[no-any-return]
+            return self.domain.event_dim
         raise ValueError("Please use either .domain.event_dim or .codomain.event_dim")
 
     @property
@@ -111,7 +111,7 @@ class Transform:
             return self._call(x)
         seen, result = self._cached_x_y
         if x is seen:
-            return result  # type: ignore[no-any-return]
+            return result
         y = self._call(x)
         self._cached_x_y = x, y
         return y
@@ -121,7 +121,7 @@ class Transform:
             return self._inverse(y)
         argument, seen = self._cached_x_y
         if y is seen:
-            return argument  # type: ignore[no-any-return]
+            return argument
         x = self._inverse(y)
         self._cached_x_y = x, y
         return x
@@ -165,7 +165,7 @@ class _InverseTransform(Transform):
 
     @property
     def bijective(self) -> bool:  # type: ignore[override]
-        return self._inv.bijective  # type: ignore[no-any-return]
+        return self._inv.bijective
 
     @property
     def sign(self) -> Any:
@@ -381,7 +381,7 @@ class AffineTransform(Transform):
             return constraints.real
         return constraints.independent(constraints.real, self.event_dim)
 
-    codomain = domain  # type: ignore[assignment]
+    codomain = domain
 
     def with_cache(self, cache_size: int = 1) -> Transform:
         if self._cache_size == cache_size:
@@ -551,7 +551,7 @@ class PositiveDefiniteTransform(_Plain):
 
 
 # isort: split
-from dispatchtorch.distributions._compound_transforms import (
+from dispatchtorch.distributions._compound_transforms import (  # noqa: E402
     CatTransform,
     ComposeTransform,
     CumulativeDistributionTransform,

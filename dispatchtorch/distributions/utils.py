@@ -45,7 +45,7 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
         values = tuple(
             v if is_tensor_like(v) else torch.tensor(v, **options) for v in values
         )
-    return torch.broadcast_tensors(*values)  # type: ignore[no-any-return]
+    return torch.broadcast_tensors(*values)
 
 
 def all_numbers(*values: Any) -> bool:
@@ -121,9 +121,7 @@ def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
             "lower triangular part of a square D x D matrix."
         )
     size = round(n)
-    mat = torch.zeros(
-        (*vec.shape[:-1], size, size), dtype=vec.dtype, device=vec.device
-    )
+    mat = torch.zeros((*vec.shape[:-1], size, size), dtype=vec.dtype, device=vec.device)
     rows, columns = torch.tril_indices(size, size, diag, device=vec.device)
     mat[..., rows, columns] = vec
     return mat

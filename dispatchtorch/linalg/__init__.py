@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__: list[str] = []
+from dispatchtorch.errors import LinAlgError
+
+__all__ = [
+    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig",
+    "eigh", "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "ldl_factor",
+    "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve",
+    "matmul", "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot",
+    "norm", "pinv", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd",
+    "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot", "vector_norm",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -18,7 +27,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from dispatchtorch.dispatch.operator import packets
-
-    names = {n[7:] for n in packets if n.startswith("linalg_") and n[-1] != "_"}
-    return sorted({*globals(), *names})
+    return sorted({*globals(), *__all__})

@@ -16,7 +16,7 @@ from dispatchtorch.ops._common import torch as operators
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dispatchtorch import Tensor
+    from dispatchtorch import Tensor, dtype
 
     from .modules.linear_cross_entropy_options import LinearCrossEntropyOptions
 
@@ -379,20 +379,45 @@ def linear_cross_entropy(
         raise RuntimeError(
             f"expected input with dimensionality 1 or 2, got {input.dim()}"
         )
+    if linear_weight.dim() < 2:
+        raise RuntimeError(
+            "expected linear_weight with dimensionality at least 2, got "
+            f"{linear_weight.dim()}"
+        )
     if input.shape[-1] != linear_weight.shape[-1]:
         raise RuntimeError(
             "expected equal input and linear_weight last dimensions (in_features), got "
             f"{input.shape[-1]} and {linear_weight.shape[-1]}, respectively"
         )
     number = _number(reduction)
+    if ignore_index is not None and target.is_floating_point():
+        raise RuntimeError(
+            "ignore_index cannot be specified when target contains probabilities"
+        )
     ignored = -100 if ignore_index is None else ignore_index
     outputs = tuple(linear_weight.shape[:-1])
+    if len(outputs) > 1 and input.dim() == 1:
+        size = input.shape[0]
+        raise RuntimeError(
+            "K-dimensional loss defined by linear_weight shape "
+            f"{tuple(linear_weight.shape)} requires batched input, (N, {size}), got "
+            f"unbatched input with shape ({size},)"
+        )
+    if linear_bias is not None and tuple(linear_bias.shape) != outputs:
+        raise RuntimeError(
+            f"expected linear_bias shape {outputs}, got {tuple(linear_bias.shape)}"
+        )
     if len(outputs) > 1:
         linear_weight = linear_weight.flatten(0, -2)
         linear_bias = None if linear_bias is None else linear_bias.flatten()
 
+    kind = linear_weight.dtype
+
     def losses(rows: Any, targets: Any, how: int) -> Any:
-        logits = operators.linear(rows, linear_weight, linear_bias)
+        # Where these are wider, so are the sums of the pieces' gradients.
+        factors = linear_weight.to(kind)
+        bias = None if linear_bias is None else linear_bias.to(kind)
+        logits = operators.linear(rows, factors, bias)
         if len(outputs) > 1:
             logits = logits.reshape((*rows.shape[:-1], *outputs))
         return operators.cross_entropy_loss(
@@ -406,6 +431,10 @@ def linear_cross_entropy(
         return losses(input, target, number)
     from dispatchtorch.utils.checkpoint import checkpoint
 
+    assert options is not None
+    wide = _accumulated_in(options, kind)
+    linear_weight = linear_weight.to(wide)
+    linear_bias = None if linear_bias is None else linear_bias.to(wide)
     how = 0 if number == 0 else 2
     parts = [
         checkpoint(losses, x, y, how, use_reentrant=False, preserve_rng_state=False)
@@ -426,12 +455,6 @@ def linear_cross_entropy(
 
 def _chunk_rows(options: Any, input: Any, weight: Any) -> int:
     """How many rows of a batch are worked on at a time; 0 for all of them."""
-    wider = options.acc_dtype is not None and options.acc_dtype is not input.dtype
-    if wider or (input.dtype.itemsize < 4 and options.acc_policy not in _COMPACT):
-        raise NotImplementedError(
-            "linear_cross_entropy: gradients are accumulated in the input's dtype only "
-            f"(acc_policy={options.acc_policy!r}, acc_dtype={options.acc_dtype})"
-        )
     if options.batch_chunk_size is not None:
         return int(options.batch_chunk_size)
     if options.chunking_method is None:
@@ -442,7 +465,12 @@ def _chunk_rows(options: Any, input: Any, weight: Any) -> int:
     return max(1, ratio * input.numel() // classes)
 
 
-_COMPACT = ("auto", "compact")
+def _accumulated_in(options: Any, kind: dtype) -> Any:
+    """The dtype in which the gradients of the pieces are added up."""
+    if options.acc_dtype is not None:
+        return operators.promote_types(options.acc_dtype, kind)
+    wide = kind.itemsize < 4 and options.acc_policy not in ("auto", "compact")
+    return operators.float32 if wide else kind
 
 
 def multi_margin_loss(

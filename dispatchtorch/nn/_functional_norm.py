@@ -162,7 +162,11 @@ def local_response_norm(
     channels = input.size(1)
     squares = (input * input).movedim(1, -1)
     padded = operators.pad(squares, (size // 2, (size - 1) // 2))
-    means = padded.unfold(-1, size, 1).mean(-1) if channels else padded
+    windows = padded.unfold(-1, size, 1) if channels else padded.unsqueeze(-1)
+    if input.is_floating_point() or input.is_complex():
+        means = windows.mean(-1)
+    else:  # whole numbers are averaged as such
+        means = operators.div(windows.sum(-1), size, rounding_mode="trunc")
     return input / (means.movedim(-1, 1) * alpha + k) ** beta
 
 

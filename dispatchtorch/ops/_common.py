@@ -34,13 +34,11 @@ class _Namespace:
     """The functions of all operators, generated when they are first named."""
 
     def __getattr__(self, name: str) -> Any:
-        packet = _operator.packets.get(name)
-        if packet is None:
-            found = getattr(dtypes, name, None)
-            if not isinstance(found, dtype):
+        value: Any = getattr(dtypes, name, None)
+        if not isinstance(value, dtype):
+            packet = _operator.packets.get(name)
+            if packet is None:
                 raise AttributeError(f"no operator named {name!r}")
-            value: Any = found
-        else:
             value = packet.callable("function")
         setattr(self, name, value)
         return value

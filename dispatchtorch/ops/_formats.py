@@ -38,7 +38,13 @@ def has_channels_last(t: Any) -> bool:
 def in_format_of(made: Any, *likes: Any) -> Any:
     """A result with its channels last where one of some tensors has them there."""
     if any(has_channels_last(t) for t in likes):
-        return made.contiguous(memory_format=_FORMATS[made.ndim])
+        form = _FORMATS[made.ndim]
+        # Where a size is 1, strides that pass for contiguous may be others.
+        return (
+            made.clone(memory_format=form)
+            if 1 in made._shape
+            else (made.contiguous(memory_format=form))
+        )
     return made
 
 

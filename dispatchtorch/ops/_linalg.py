@@ -26,6 +26,7 @@ __all__ = [
     "mH",
     "mT",
     "real_dtype",
+    "row_major",
 ]
 
 _SMALL = (dtypes.float16, dtypes.bfloat16)
@@ -127,6 +128,11 @@ def column_major(t: Any) -> Any:
         step *= max(size, 1)
     made = torch.empty_strided(shape, steps, dtype=t.dtype, device=t.device)
     return made.copy_(t)
+
+
+def row_major(t: Any) -> Any:
+    """A tensor of its own with the rows of its matrices together in memory."""
+    return torch.empty(t._shape, dtype=t.dtype, device=t.device).copy_(t)
 
 
 def eye_like(t: Any, n: int, m: int | None = None) -> Any:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch import dtypes
-from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import Operator, get_operator, operator
 from dispatchtorch.lift import Pointwise
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import (
     floats_only,
     has_values,
@@ -27,6 +28,7 @@ Body = Callable[..., Any]
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
 _GELU_CUBIC = 0.044715
+_SIXTH = 0.16666667163372040  # 1 / 6 in float32: PyTorch's slope in every dtype
 
 
 def _activation(
@@ -385,7 +387,7 @@ def _hardsigmoid(x: Any) -> Any:
 _activation(
     "hardsigmoid(Tensor self) -> Tensor",
     _hardsigmoid,
-    lambda grad, x: torch.where((x > -3) & (x < 3), grad / 6, 0),
+    lambda grad, x: torch.where((x > -3) & (x < 3), grad * _SIXTH, 0),
     lambda grad, self: torch.hardsigmoid_backward(grad, self),
     linear=True,
 )
@@ -523,10 +525,18 @@ def _prelu_kernel(self, weight):
     return torch.where(self > 0, self, self * weight)
 
 
-derive(
+def _prelu_gradients(grad: Any, self: Any, weight: Any, needs: Any) -> Any:
+    made = [
+        torch.where(self > 0, grad, weight * grad) if needs[0] else None,
+        torch.where(self > 0, 0, self * grad) if needs[1] else None,
+    ]
+    return linked(made, self, weight)
+
+
+derive_joint(
     _prelu_kernel,
-    self=lambda grad, self, weight: torch.where(self > 0, grad, weight * grad),
-    weight=lambda grad, self: torch.where(self > 0, 0, self * grad),
+    "self weight",
+    lambda grad, self, weight, needs: _prelu_gradients(grad, self, weight, needs),
 )
 
 _RRELU = "Scalar lower=0.125, Scalar upper=0.33333333333333331, bool training=False, "
@@ -572,7 +582,7 @@ def rrelu_with_noise(self, noise, lower, upper, training, generator):
     """:func:`rrelu` that writes the slopes it has drawn to ``noise``."""
     if not training:
         return torch.leaky_relu(self, (lower + upper) / 2).contiguous()
-    if self.dtype not in (dtypes.float32, dtypes.float64):
+    if self.dtype not in (dtypes.float32, dtypes.float64, dtypes.bfloat16):
         raise NotImplementedError(
             '"rrelu_with_noise_out_cpu" not implemented for '
             f"'{scalar_type_name(self.dtype)}'"
@@ -585,7 +595,7 @@ def rrelu_with_noise(self, noise, lower, upper, training, generator):
     drawn = torch.empty(count, dtype=dtypes.float64, device=self.device)
     drawn = drawn.uniform_(lower, upper, generator=generator).to(self.dtype)
     slopes = torch.ones(self._shape, dtype=self.dtype, device=self.device)
-    noise.copy_(slopes.index_put([negative], drawn))
+    noise.copy_(slopes.masked_scatter(negative, drawn))
     return self.contiguous() * noise
 
 
@@ -593,7 +603,7 @@ def _rrelu_backward(
     grad: Any, self: Any, noise: Any, lower: Any, upper: Any, training: bool
 ) -> Any:
     if training and upper - lower > 1e-6:
-        return grad * noise
+        return linked(grad * noise, self)
     return torch._leaky_relu_backward(grad, self, (lower + upper) / 2)
 
 

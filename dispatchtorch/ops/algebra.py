@@ -209,33 +209,6 @@ def kron(self, other):
     return (x * y).reshape([n * m for n, m in zip(a, b, strict=True)])
 
 
-def _power(self: Any, n: int) -> Any:
-    if self.ndim < 2 or self._shape[-1] != self._shape[-2]:
-        raise RuntimeError(
-            "linalg.matrix_power: A must be batches of square matrices, but they are "
-            f"{self._shape[-2] if self.ndim > 1 else 1} by {self._shape[-1]} matrices"
-        )
-    if n < 0:
-        self, n = torch.linalg_inv(self), -n
-    if n == 0:
-        eye = torch.eye(self._shape[-1], dtype=self.dtype, device=self.device)
-        return eye.expand(self._shape).clone()
-    made, square = None, self
-    while n:  # by squaring
-        if n & 1:
-            made = square if made is None else made.matmul(square)
-        n >>= 1
-        if n:
-            square = square.matmul(square)
-    return made.clone() if made is self else made
-
-
-@operator("matrix_power(Tensor self, int n) -> Tensor", tags="out")
-def matrix_power(self, n):
-    """An integer power of square matrices."""
-    return _power(self, n)
-
-
 @operator(
     "linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor",
     tags="out",

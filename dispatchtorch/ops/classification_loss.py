@@ -9,6 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import has_values, in_single, refuse_but_floats
 from dispatchtorch.ops.loss import MEAN, NONE, SUM, reduced, refuse_gradient
 
@@ -126,9 +127,10 @@ def _nll(name: str, node: str) -> None:
     def formula(  # type: ignore[no-untyped-def]
         grad, self, target, weight, reduction, ignore_index, total_weight
     ):
-        return gradient(
+        made = gradient(
             grad, self, target, weight, reduction, ignore_index, total_weight
         )
+        return linked(made, self)
 
     derive(
         op,
@@ -306,7 +308,7 @@ def _smoothed(
 def _check_margin(self: Any) -> tuple[int, int]:
     """(samples, classes) of scores (C) or (N, C)."""
     shape = self._shape
-    if len(shape) > 2 or (len(shape) == 2 and not shape[1]):
+    if len(shape) > 2 or 0 in shape[len(shape) == 2 :]:
         raise RuntimeError(
             "Expected non-empty vector or matrix with optional 0-dim batch size, but "
             f"got: {list(shape)}"

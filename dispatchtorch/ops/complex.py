@@ -285,7 +285,8 @@ def angle(self):
         return torch.atan2(torch.imag(self), torch.real(self))
     if not self.is_floating_point():
         self = self.to(dtypes.get_default_dtype())
-    made = torch.where(self < 0, math.pi, 0.0).to(self.dtype)
+    half_turn = torch.full((), math.pi, dtype=self.dtype, device=self.device)
+    made = torch.where(self < 0, half_turn, 0.0)
     return torch.where(self != self, self, made)
 
 

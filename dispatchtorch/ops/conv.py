@@ -16,8 +16,10 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
-from dispatchtorch.ops._common import as_ints, conj, numel_of, torch
-from dispatchtorch.ops.linalg import _cpp
+from dispatchtorch.ops._common import as_ints, conj, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._formats import in_format_of, own
+from dispatchtorch.ops._history import linked
+from dispatchtorch.ops.linalg import _CPP
 
 _PLAIN = Plain(has_out=False)
 _GEOMETRY = "int[] stride, int[] padding, int[] dilation, int groups"
@@ -171,6 +173,13 @@ def _cropped(columns: Any, have: Any, want: Any) -> Any:
     return view.reshape((*shape[:2], numel_of(want)))
 
 
+def _narrowed(t: Any, shape: Any) -> Any:
+    """Without the last windows, for which output padding has made room."""
+    for dim, n in enumerate(shape[2:], 2):
+        t = t if t._shape[dim] == n else t.narrow(dim, 0, n)
+    return t
+
+
 derive(
     _conv,
     input=lambda grad, input, weight, stride, padding, dilation, groups: _conv_input(
@@ -199,8 +208,11 @@ derive(
 )
 derive(
     _conv_weight,
-    grad_output=lambda grad, input, stride, padding, dilation, groups: _conv(
-        conj(input), grad, stride, padding, dilation, groups
+    grad_output=lambda grad, grad_output_sizes, input, stride, padding, dilation, groups: (
+        _narrowed(
+            _conv(conj(input), grad, stride, padding, dilation, groups),
+            grad_output_sizes,
+        )
     ),
     input=lambda grad, grad_output, input, stride, padding, dilation, groups: (
         _conv_input(
@@ -239,9 +251,9 @@ def convolution(
         made = _conv_input(input, weight, sizes, stride, padding, dilation, groups)
     else:
         made = _conv(input, weight, stride, padding, dilation, groups)
-    if bias is None:
-        return made
-    return made + bias.reshape((1, -1) + (1,) * (made.ndim - 2))
+    if bias is not None:
+        made = made + bias.reshape((1, -1) + (1,) * (made.ndim - 2))
+    return in_format_of(own(made), input, weight)
 
 
 def transposed_sizes(
@@ -272,7 +284,8 @@ def _convolution_backward(
     made: list[Any] = [None, None, None]
     if transposed:
         if needs[0]:
-            made[0] = _conv(grad, conj(weight), stride, padding, dilation, groups)
+            back = _conv(grad, conj(weight), stride, padding, dilation, groups)
+            made[0] = _narrowed(back, input._shape)
         if needs[1]:
             made[1] = _conv_weight(
                 conj(input), grad, weight._shape[2:], stride, padding, dilation, groups
@@ -288,7 +301,7 @@ def _convolution_backward(
             )
     if needs[2]:
         made[2] = grad.sum([0, *range(2, grad.ndim)])
-    return made
+    return linked(made, input, weight)
 
 
 derive_joint(convolution, "input weight bias", _convolution_backward)
@@ -330,26 +343,30 @@ def _check(
         if any(v < least for v in values):
             if label == "padding":
                 raise RuntimeError("negative padding is not supported")
-            raise RuntimeError(
-                f"non-positive {label} is not supported"
-                if label == "stride"
-                else "dilation should be greater than zero"
-            )
+            if label == "stride":
+                raise RuntimeError("non-positive stride is not supported")
+            shown = ""
+            if min(values) == 0:
+                names = ("depth", "height", "width")[3 - max(dims, 2) :]
+                padded_ = (1,) * (2 - dims) + tuple(values)
+                each = (
+                    f"dilation_{n}: {v}" for n, v in zip(names, padded_, strict=True)
+                )
+                shown = f", but got {', '.join(each) if transposed else list(padded_)}"
+            raise RuntimeError(f"dilation should be greater than zero{shown}")
     w, x = weight._shape, input._shape
     shown = list(x)
-    if len(w) != dims + 2:
-        raise RuntimeError(f"expected {dims}D weight, but got {list(w)}")
+    if w[0] < groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be at least {groups} at "
+            f"dimension 0, but got weight of size {list(w)} instead"
+        )
+    if w[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at "
+            f"dimension 0, but got weight of size [{list(w)}] instead"
+        )
     if not transposed:
-        if w[0] < groups:
-            raise RuntimeError(
-                f"Given groups={groups}, expected weight to be at least {groups} at "
-                f"dimension 0, but got weight of size {list(w)} instead"
-            )
-        if w[0] % groups:
-            raise RuntimeError(
-                f"Given groups={groups}, expected weight to be divisible by {groups} at "
-                f"dimension 0, but got weight of size {list(w)} instead"
-            )
         if x[1] != w[1] * groups:
             raise RuntimeError(
                 f"Given groups={groups}, weight of size {list(w)}, expected input"
@@ -383,15 +400,64 @@ def _check(
                 f"bias to be 1-dimensional with {w[1] * groups} elements, but got bias "
                 f"of size {list(bias._shape)} instead"
             )
+    _check_dtypes(input, weight, bias, dims, transposed)
+
+
+_KERNELS = {
+    False: ("slow_conv2d_cpu", "slow_conv2d_cpu", "compute_columns3d"),
+    True: (
+        "slow_conv_transpose2d_out_cpu",
+        "slow_conv_transpose2d_out_cpu",
+        "slow_conv_transpose3d_out_cpu",
+    ),
+}
+
+
+def _check_dtypes(
+    input: Any, weight: Any, bias: Any, dims: int, transposed: bool
+) -> None:
+    if bias is not None and (input._keys ^ bias._keys) & dtypes.DTYPE_MASK:
+        if not transposed or not (input._keys ^ weight._keys) & dtypes.DTYPE_MASK:
+            raise RuntimeError(
+                f"Input type ({_cpp(input)}) and bias type ({_cpp(bias)}) should be "
+                "the same"
+            )
     if (input._keys ^ weight._keys) & dtypes.DTYPE_MASK:
         raise RuntimeError(
-            f"Input type ({_cpp(input)}) and weight type ({_cpp(weight)}) should be the "
-            "same"
+            f"expected scalar type {scalar_type_name(input.dtype)} but found "
+            f"{scalar_type_name(weight.dtype)}"
         )
-    if bias is not None and (input._keys ^ bias._keys) & dtypes.DTYPE_MASK:
-        raise RuntimeError(
-            f"Input type ({_cpp(input)}) and bias type ({_cpp(bias)}) should be the same"
+    kind = input.dtype
+    if kind is dtypes.bool or (
+        transposed and kind.category == dtypes.INT and kind is not dtypes.int64
+    ):
+        raise NotImplementedError(
+            f'"{_KERNELS[transposed][dims - 1]}" not implemented for '
+            f"'{scalar_type_name(kind)}'"
         )
+
+
+def _cpp(t: Any) -> str:
+    return (
+        "long int" if t.dtype is dtypes.int64 else _CPP.get(t.dtype.name, t.dtype.name)
+    )
+
+
+def _check_ranks(x: Any, weight: Any, dims: int, named: bool, stride: Any) -> None:
+    """PyTorch takes the number of dims from the weight."""
+    w, shape = weight._shape, x._shape
+    if len(w) < 3:
+        raise RuntimeError("weight should have at least three dimensions")
+    if len(w) == dims + 2:
+        return
+    if not named:
+        spread(as_ints(stride) * (dims if len(as_ints(stride)) == 1 else 1),
+               len(w) - 2, "stride")  # fmt: skip
+    raise RuntimeError(
+        f"Expected {len(w)}-dimensional input for {len(w)}-dimensional weight"
+        f"{'' if named and dims > 1 else ' ' if not named else ''}{list(w)}, but got "
+        f"{len(shape)}-dimensional input of size {list(shape)} instead"
+    )
 
 
 def _batched(input: Any, dims: int, name: str) -> tuple[Any, bool]:
@@ -417,8 +483,12 @@ def _forward(
 ) -> Any:
     name = f"conv{dims}d"
     x, unbatched = _batched(input, dims, name)
+    named = padding == "same"
+    _check_ranks(x, weight, dims, named, stride)
     stride = spread(stride, dims, "stride")
     dilation = spread(dilation, dims, "dilation")
+    if named and groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
     if isinstance(padding, str):
         x, padding = _named_padding(x, weight, stride, padding, dilation, dims)
     padding = spread(padding, dims, "padding")
@@ -463,6 +533,7 @@ def _transposed(
 ) -> Any:
     name = f"conv_transpose{dims}d"
     x, unbatched = _batched(input, dims, name)
+    _check_ranks(x, weight, dims, False, stride)
     stride = spread(stride, dims, "stride")
     padding = spread(padding, dims, "padding")
     dilation = spread(dilation, dims, "dilation")
@@ -470,17 +541,43 @@ def _transposed(
     _check(
         x, weight, bias, dims, name, True, stride, padding, dilation, groups, unbatched
     )
-    for e, s, d in zip(extra, stride, dilation, strict=True):
-        if e >= s and e >= d:
-            raise RuntimeError(
-                "output padding must be smaller than either stride or dilation, but got "
-                f"output_padding: {list(extra)}, stride: {list(stride)}, dilation: "
-                f"{list(dilation)}"
-            )
+    _check_output_padding(x, weight, stride, padding, dilation, extra)
     made = torch.convolution(
         x, weight, bias, stride, padding, dilation, True, extra, groups
     )
     return made.squeeze(0) if unbatched else made
+
+
+def _check_output_padding(
+    x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, extra: Any
+) -> None:
+    if min(extra) < 0:
+        raise RuntimeError("negative output_padding is not supported")
+    names = ("depth", "height", "width")[3 - max(len(extra), 2) :]
+    lead = len(names) - len(extra)  # a line is an image of height 1
+    if any(e >= s and e >= d for e, s, d in zip(extra, stride, dilation, strict=True)):
+        shown = " ".join(
+            f"{word}_{name}: {value}"
+            for word, values, one in (
+                ("output_padding", extra, 0),
+                ("stride", stride, 1),
+                ("dilation", dilation, 1),
+            )
+            for name, value in zip(names, (one,) * lead + values, strict=True)
+        )
+        raise RuntimeError(
+            "output padding must be smaller than either stride or dilation, but got "
+            f"{shown}"
+        )
+    sizes, kernel = x._shape[2:], weight._shape[2:]
+    out = transposed_sizes(sizes, kernel, stride, padding, dilation, extra)
+    if min(out) < 1:
+        have = " x ".join(map(str, (1,) * lead + sizes))
+        found = " x ".join(map(str, (1,) * lead + out))
+        raise RuntimeError(
+            f"Given input size per channel: ({have}). Calculated output size per channel: "
+            f"({found}). Output size is too small"
+        )
 
 
 def _declare(dims: int) -> None:

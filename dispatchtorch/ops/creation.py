@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import resolve_device
+from dispatchtorch.dispatch.codegen import fits_scalar
 from dispatchtorch.dispatch.derivative import nondifferentiable
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, contiguous_strides, torch
@@ -22,15 +22,45 @@ _LIKE = (
 )
 
 
-def check_size(size: Any) -> tuple[int, ...]:
+def check_size(size: Any, name: str = "empty") -> tuple[int, ...]:
     """The ints of a size; errors in PyTorch's words."""
-    shape = as_ints(size)
+    if type(size) is not tuple:
+        size = _listed(size, name)
+    try:
+        shape = as_ints(size)
+    except AttributeError:
+        at, wrong = next(
+            (i, v) for i, v in enumerate(size) if not hasattr(v, "__index__")
+        )
+        if not at and len(size) == 1:
+            raise _no_size(wrong, name) from None
+        raise TypeError(
+            f"{name}(): argument 'size' failed to unpack the object at pos {at + 1} with "
+            f'error "type must be tuple of ints,but got {type(wrong).__name__}"'
+        ) from None
     for n in shape:
         if n < 0:
+            if name == "zeros":
+                raise RuntimeError("zeros: Dimension size must be non-negative.")
             raise RuntimeError(
                 f"Trying to create tensor with negative dimension {n}: {list(shape)}"
             )
     return shape
+
+
+def _listed(size: Any, name: str) -> Any:
+    if isinstance(size, (list, tuple)):
+        return size
+    if hasattr(size, "__index__") and not isinstance(size, bool):
+        return (size,)
+    raise _no_size(size, name)
+
+
+def _no_size(size: Any, name: str) -> TypeError:
+    return TypeError(
+        f"{name}(): argument 'size' (position 1) must be tuple of ints, not "
+        f"{type(size).__name__}"
+    )
 
 
 def as_dtype(dtype: Any) -> dtypes.dtype:
@@ -58,7 +88,25 @@ def check_layout(layout: Any) -> None:
 def finish(t: Tensor, requires_grad: bool) -> Tensor:
     """A new tensor as its maker gets it: never written to, as far as versions say."""
     t._ver = None
-    return t.requires_grad_() if requires_grad else t
+    if not requires_grad:
+        return t
+    if not t._keys & dtypes.DIFFERENTIABLE_MASK:
+        raise RuntimeError(
+            "Only Tensors of floating point and complex dtype can require gradients"
+        )
+    return t.requires_grad_()
+
+
+def check_pinned(pin_memory: Any) -> None:
+    """RuntimeError where pinned memory is asked for and no accelerator is there."""
+    if pin_memory:
+        from dispatchtorch import accelerator
+
+        if not accelerator.is_available():
+            raise RuntimeError(
+                "pin_memory=True requires a CUDA or other accelerator backend; no pinned "
+                "memory allocator is available on this system."
+            )
 
 
 @operator(
@@ -69,6 +117,7 @@ def finish(t: Tensor, requires_grad: bool) -> Tensor:
 def empty(size, *, dtype, layout, device, pin_memory, requires_grad, memory_format):
     """A tensor of undefined values."""
     check_layout(layout)
+    check_pinned(pin_memory)
     shape = check_size(size)
     backend, index = resolve_device(device)
     made = wrap(backend.empty(shape, as_dtype(dtype), index), backend)
@@ -91,6 +140,8 @@ def torch_memory_format_strides(
     elif name.endswith("channels_last_3d"):
         if len(shape) != 5:
             raise RuntimeError("required rank 5 tensor to use channels_last_3d format")
+    elif name.endswith("preserve_format"):
+        raise RuntimeError("unsupported memory format Preserve")
     else:
         return None
     n, c, *spatial = shape
@@ -105,11 +156,16 @@ def torch_memory_format_strides(
 )
 def empty_strided(size, stride, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of undefined values with given strides."""
-    shape, strides = check_size(size), as_ints(stride)
+    shape, strides = check_size(size, "empty_strided"), as_ints(stride)
     if len(shape) != len(strides):
         raise RuntimeError(
             f"dimensionality of sizes ({len(shape)}) must match dimensionality of "
             f"strides ({len(strides)})"
+        )
+    if any(s < 0 for s in strides):
+        raise RuntimeError(
+            f"Storage size calculation overflowed with sizes={list(shape)} and "
+            f"strides={list(strides)}"
         )
     span = (
         0
@@ -121,6 +177,46 @@ def empty_strided(size, stride, *, dtype, layout, device, pin_memory, requires_g
     made._base = None
     made._keys = memory._keys
     return finish(made, requires_grad)
+
+
+@operator(
+    f"empty_permuted(int[] size, int[] physical_layout, {_OPTIONS}) -> Tensor",
+    tags="factory",
+    variants="function",
+)
+def empty_permuted(
+    size, physical_layout, *, dtype, layout, device, pin_memory, requires_grad
+):
+    """A tensor of undefined values whose dims lie in memory in a given order."""
+    shape, order = check_size(size, "empty_permuted"), as_ints(physical_layout)
+    if len(shape) != len(order):
+        raise RuntimeError(
+            "Number of dimensions in size does not match the length of the "
+            f"physical_layout; i.e. len(size) = {len(shape)} is not equal to "
+            f"len(physical_layout) = {len(order)}"
+        )
+    for i, dim in enumerate(order):
+        if not 0 <= dim < len(shape):
+            raise RuntimeError(
+                f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, "
+                f"but got {dim} at index {i}).  NB: negative dims not currently "
+                "supported; file an issue if you want it."
+            )
+        if dim in order[:i]:
+            raise RuntimeError("Duplicate dim not allowed")
+    dense = contiguous_strides([shape[d] for d in order])
+    strides = [0] * len(shape)
+    for dim, step in zip(order, dense, strict=True):
+        strides[dim] = step
+    return torch.empty_strided(
+        shape,
+        strides,
+        dtype=dtype,
+        layout=layout,
+        device=device,
+        pin_memory=pin_memory,
+        requires_grad=requires_grad,
+    )
 
 
 def full_dtype(value: Any, dtype: Any) -> dtypes.dtype:
@@ -143,6 +239,16 @@ def full_dtype(value: Any, dtype: Any) -> dtypes.dtype:
 )
 def full(size, fill_value, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor filled with one number."""
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(
+            "full(): argument 'size' (position 1) must be tuple of ints, not "
+            f"{type(size).__name__}"
+        )
+    if not fits_scalar(fill_value, "Scalar"):
+        raise TypeError(
+            "full(): argument 'fill_value' (position 2) must be Number, not "
+            f"{type(fill_value).__name__}"
+        )
     made = torch.empty(
         size, dtype=full_dtype(fill_value, dtype), layout=layout, device=device
     )
@@ -154,6 +260,8 @@ def full(size, fill_value, *, dtype, layout, device, pin_memory, requires_grad):
 )
 def zeros(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of zeros."""
+    size = check_size(size, "zeros")
+    check_pinned(pin_memory)
     made = torch.empty(size, dtype=dtype, layout=layout, device=device)
     return finish(made.fill_(0), requires_grad)
 
@@ -163,6 +271,8 @@ def zeros(size, *, dtype, layout, device, pin_memory, requires_grad):
 )
 def ones(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of ones."""
+    size = check_size(size, "ones")
+    check_pinned(pin_memory)
     made = torch.empty(size, dtype=dtype, layout=layout, device=device)
     return finish(made.fill_(1), requires_grad)
 
@@ -323,124 +433,12 @@ new_full = _new("full", ", Scalar fill_value")
 new_empty_strided = _new("empty_strided", ", int[] stride")
 
 
-def _range_dtype(values: tuple[Any, ...], dtype: Any) -> dtypes.dtype:
-    if dtype is not None:
-        return as_dtype(dtype)
-    if any(
-        isinstance(v, float) or (hasattr(v, "_keys") and v.is_floating_point())
-        for v in values
-    ):
-        return dtypes.get_default_dtype()
-    return dtypes.int64
-
-
-def _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad):
-    import numpy as np
-
-    found = _range_dtype((start, end, step), dtype)
-    if dtype is None or not found.is_floating_point:
-        start, end, step = (_number(v) for v in (start, end, step))
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if not all(map(math.isfinite, (start, end))):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if end != start and (end > start) != (step > 0):
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if found.is_floating_point:
-        size = math.ceil((end - start) / step)
-        wide = np.arange(size, dtype=np.float64) * step + start
-    else:
-        start, step = int(start), int(step)
-        size = (
-            math.ceil((end - start) / step)
-            if isinstance(end, float)
-            else -(-(int(end) - start) // step)
-        )
-        wide = np.arange(size, dtype=np.int64) * step + start
-    return from_host(wide, found, device, requires_grad)
-
-
-def _number(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value
-
-
 def from_host(array: Any, dtype: dtypes.dtype, device: Any, requires_grad: bool) -> Any:
     """A tensor on a device with a host array's values in ``dtype``."""
     backend, index = resolve_device(device)
     if array.dtype != dtype.host:
         array = array.astype(dtype.host)
     return finish(wrap(backend.from_host(array, index), backend), requires_grad)
-
-
-@operator(
-    f"arange(Scalar end, {_OPTIONS}) -> Tensor", tags="factory out", variants="function"
-)
-def arange(end, *, dtype, layout, device, pin_memory, requires_grad):
-    """The numbers 0, 1, … below ``end``."""
-    return _arange(0, end, 1, dtype, layout, device, pin_memory, requires_grad)
-
-
-@operator(
-    f"arange.start(Scalar start, Scalar end, Scalar step=1, {_OPTIONS}) -> Tensor",
-    tags="factory out",
-    variants="function",
-)
-def arange_start(start, end, step, *, dtype, layout, device, pin_memory, requires_grad):
-    """The numbers start, start + step, … before ``end``."""
-    return _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad)
-
-
-@operator(
-    f"linspace(Scalar start, Scalar end, int steps, {_OPTIONS}) -> Tensor",
-    tags="factory out",
-    variants="function",
-)
-def linspace(start, end, steps, *, dtype, layout, device, pin_memory, requires_grad):
-    """``steps`` numbers evenly spaced from ``start`` to ``end``, both included."""
-    import numpy as np
-
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    start, end = _number(start), _number(end)
-    found = full_dtype(0j if complex in (type(start), type(end)) else 0.0, dtype)
-    work = found.host if found.category > 1 and found.itemsize > 2 else np.float64
-    step = work_type(work, (end - start) / (steps - 1)) if steps > 1 else 0
-    index = np.arange(steps)
-    first = work_type(work, start)
-    last = work_type(work, end)
-    # From both ends, so that the last value is exact.
-    values = (
-        np.where(
-            index < steps // 2, first + step * index, last - step * (steps - 1 - index)
-        )
-        if steps > 1
-        else np.full(steps, first)
-    )
-    return from_host(np.asarray(values).astype(work), found, device, requires_grad)
-
-
-def work_type(host: Any, value: Any) -> Any:
-    import numpy as np
-
-    return np.dtype(host).type(value)
-
-
-@operator(
-    f"logspace(Scalar start, Scalar end, int steps, float base=10.0, {_OPTIONS}) -> "
-    "Tensor",
-    tags="factory out",
-    variants="function",
-)
-def logspace(
-    start, end, steps, base, *, dtype, layout, device, pin_memory, requires_grad
-):
-    """Powers of ``base`` whose exponents are evenly spaced."""
-    found = full_dtype(0.0, dtype)
-    exponents = torch.linspace(start, end, steps, dtype=torch.float64, device=device)
-    made = torch.pow(
-        torch.full((), base, dtype=torch.float64, device=device), exponents
-    )
-    return finish(made.to(found), requires_grad)
 
 
 @operator(
@@ -474,5 +472,5 @@ def scalar_tensor(s, *, dtype, layout, device, pin_memory, requires_grad):
 nondifferentiable(
     empty, empty_strided, full, zeros, ones, empty_like, zeros_like, ones_like,
     full_like, new_empty, new_zeros, new_ones, new_full, new_empty_strided,
-    arange, arange_start, linspace, logspace, eye, scalar_tensor,
+    eye, scalar_tensor, empty_permuted,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Counting, quantiles, differences and integrals along a dim, covariance."""
+"""Quantiles, differences, gradients and integrals along a dim, covariance."""
 
 from __future__ import annotations
 
@@ -6,61 +6,9 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import torch, wrap_dim
+from dispatchtorch.ops._common import scalar_type_name, torch, wrap_dim, wrap_dims
 
 __all__: list[str] = []
-
-
-@operator(
-    "bincount(Tensor self, Tensor? weights=None, int minlength=0) -> Tensor",
-    tags="nondifferentiable",
-)
-def bincount(self, weights=None, minlength=0):
-    """How often each number from 0 on appears, or the sum of its weights."""
-    if self.ndim != 1 or self.dtype.category > dtypes.INT:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
-    if minlength < 0:
-        raise RuntimeError("minlength should be >= 0")
-    if weights is not None and weights._shape != self._shape:
-        raise RuntimeError("weights should be 1-d and have the same length as input")
-    size = minlength
-    if self.numel():
-        if int(self.min()) < 0:
-            raise RuntimeError(
-                "bincount only supports 1-d non-negative integral inputs."
-            )
-        size = max(size, int(self.max()) + 1)
-    kind = dtypes.int64
-    if weights is not None:
-        kind = weights.dtype if weights.dtype is dtypes.float32 else dtypes.float64
-    zeros = torch.zeros(size, dtype=kind, device=self.device)
-    ones = torch.ones(self._shape, dtype=kind, device=self.device)
-    add = ones if weights is None else weights.detach().to(kind)
-    return zeros.scatter_add(0, self.to(dtypes.int64), add)
-
-
-@operator(
-    "histc(Tensor self, int bins=100, Scalar min=0, Scalar max=0) -> Tensor",
-    tags="out nondifferentiable",
-)
-def histc(self, bins=100, min=0, max=0):
-    """How many elements fall in each of ``bins`` equal parts of a range."""
-    if bins <= 0:
-        raise RuntimeError("bins must be > 0")
-    flat = self.detach().reshape(-1)
-    low, high = float(min), float(max)
-    if low == high and flat.numel():
-        low, high = float(flat.min()), float(flat.max())
-    if low == high:
-        low, high = low - 1, high + 1
-    if low > high:
-        raise RuntimeError("max must be larger than min")
-    inside = flat[(flat >= low) & (flat <= high)]
-    place = (
-        ((inside - low) * (bins / (high - low))).to(dtypes.int64).clamp(max=bins - 1)
-    )
-    zeros = torch.zeros(bins, dtype=self.dtype, device=self.device)
-    return zeros.scatter_add(0, place, torch.ones_like(inside))
 
 
 def _quantile(self: Any, q: Any, dim: Any, keepdim: bool, how: str, name: str) -> Any:
@@ -107,9 +55,8 @@ def _quantile(self: Any, q: Any, dim: Any, keepdim: bool, how: str, name: str) -
     high = rank.ceil().to(dtypes.int64)
     made = ordered.gather(-1, low)
     if how in ("linear", "midpoint"):
-        part = rank - rank.floor()
-        if how == "midpoint":
-            part = torch.where(part > 0, torch.full_like(part, 0.5), part)
+        halves = how == "midpoint"
+        part = torch.full_like(rank, 0.5) if halves else rank - rank.floor()
         made = made.lerp(ordered.gather(-1, high), part)
     made = made.movedim(-1, 0)  # ranks first
     if keepdim:
@@ -135,8 +82,8 @@ def _declare(name: str) -> None:
 
     tensor.__doc__ = scalar.__doc__ = "The q-th quantiles, of all elements or of a dim."
     rest = "int? dim=None, bool keepdim=False, *, str interpolation='linear') -> Tensor"
-    operator(f"{name}(Tensor self, Tensor q, {rest}", tags="out")(tensor)
-    operator(f"{name}.scalar(Tensor self, float q, {rest}", tags="out")(scalar)
+    operator(f"{name}(Tensor self, Tensor q, {rest}", tags="out fresh")(tensor)
+    operator(f"{name}.scalar(Tensor self, float q, {rest}", tags="out fresh")(scalar)
 
 
 _declare("quantile")
@@ -155,6 +102,9 @@ def diff(self, n=1, dim=-1, prepend=None, append=None):
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
     dim = wrap_dim(dim, self.ndim)
+    if n == 0:
+        made = torch.zeros_like(self)
+        return made.copy_(self)
     parts = [p for p in (prepend, self, append) if p is not None]
     made = torch.cat(parts, dim) if len(parts) > 1 else self
     for _ in range(min(n, made._shape[dim])):
@@ -162,6 +112,85 @@ def diff(self, n=1, dim=-1, prepend=None, append=None):
         late, early = made.narrow(dim, 1, size), made.narrow(dim, 0, size)
         made = late.logical_xor(early) if made.dtype is dtypes.bool else late - early
     return made
+
+
+@operator(
+    "gradient(Tensor self, *, Any spacing=None, Any dim=None, int edge_order=1) -> Any"
+)
+def gradient(self, *, spacing, dim, edge_order):
+    """Numerical derivatives along dims, by central differences of second order."""
+    dims = _gradient_dims(self, dim)
+    steps = _spacings(self, spacing, dim, len(dims))
+    if edge_order not in (1, 2):
+        raise RuntimeError(
+            "torch.gradient only supports edge_order=1 and edge_order=2."
+        )
+    for d in dims:
+        if self._shape[d] < edge_order + 1:
+            raise RuntimeError(
+                "torch.gradient expected each dimension size to be at least edge_order+1"
+            )
+    if self.dtype.category <= dtypes.INT:
+        self = self.to(dtypes.get_default_dtype())
+    return tuple(
+        [
+            _derivative(self, step, d, edge_order)
+            for step, d in zip(steps, dims, strict=True)
+        ]
+    )
+
+
+def _gradient_dims(self: Any, dim: Any) -> tuple[int, ...]:
+    return tuple(range(self.ndim)) if dim is None else wrap_dims(dim, self.ndim)
+
+
+def _spacings(self: Any, spacing: Any, dim: Any, count: int) -> list[Any]:
+    """The distance of points, or their places, for each dim."""
+    if spacing is None:
+        return [1] * count
+    if not isinstance(spacing, list | tuple):
+        return [spacing.item() if hasattr(spacing, "_keys") else spacing] * count
+    if len(spacing) != count:
+        if dim is None:
+            raise RuntimeError(
+                "torch.gradient expected spacing to be unspecified, a scalar, or a list "
+                f"of length equal to 'self.dim() = {self.ndim}', since dim argument was "
+                f"not given, but got a list of length {len(spacing)}"
+            )
+        raise RuntimeError(
+            "torch.gradient expected spacing to be unspecified, a scalar or it's spacing "
+            "and dim arguments to have the same length, but got a spacing argument of "
+            f"length {len(spacing)} and a dim argument of length {count}."
+        )
+    return list(spacing)
+
+
+def _derivative(x: Any, step: Any, dim: int, edge_order: int) -> Any:
+    n = x._shape[dim]
+    if hasattr(step, "_keys") and step.ndim:
+        shape = [1] * x.ndim
+        shape[dim] = -1
+        gaps = step.diff().reshape(shape)
+    else:
+        shape = [1] * x.ndim
+        shape[dim] = n - 1
+        number = step.item() if hasattr(step, "_keys") else step
+        gaps = torch.full(shape, number, dtype=x.dtype, device=x.device)
+
+    def at(t: Any, start: int, size: int = 1) -> Any:
+        return t.narrow(dim, start, size)
+
+    slopes = (at(x, 1, n - 1) - at(x, 0, n - 1)) / gaps
+    left, right = at(gaps, 0, n - 2), at(gaps, 1, n - 2)
+    inner = at(slopes, 0, n - 2) * right + at(slopes, 1, n - 2) * left
+    first, last = at(slopes, 0), at(slopes, n - 2)
+    if edge_order == 2:
+        # The slope of the parabola through the three outermost points.
+        bend = (at(slopes, 1) - first) * at(gaps, 0)
+        first = first - bend / (at(gaps, 0) + at(gaps, 1))
+        bend = (last - at(slopes, n - 3)) * at(gaps, n - 2)
+        last = last + bend / (at(gaps, n - 2) + at(gaps, n - 3))
+    return torch.cat([first, inner / (left + right), last], dim)
 
 
 def _trapezoids(y: Any, dim: int, dx: Any, cumulative: bool) -> Any:
@@ -224,6 +253,7 @@ def cov(self, *, correction, fweights, aweights):
             f"{self.ndim} dimensions"
         )
     x = self.reshape((1, -1)) if self.ndim < 2 else self
+    _check_weights(x._shape[1], fweights, aweights)
     if x.dtype.category <= dtypes.INT:
         x = x.to(dtypes.get_default_dtype())
     w = fweights
@@ -244,6 +274,32 @@ def cov(self, *, correction, fweights, aweights):
     weighted = centred if w is None else centred * w
     made = weighted.mm(centred.t().conj()) / (max(norm, 0) if w is None else norm)
     return made.squeeze()
+
+
+def _check_weights(count: int, fweights: Any, aweights: Any) -> None:
+    for name, w, kind in (
+        ("fweights", fweights, "integral"),
+        ("aweights", aweights, "floating point"),
+    ):
+        if w is None:
+            continue
+        if w.ndim > 1:
+            raise RuntimeError(
+                f"cov(): expected {name} to have one or fewer dimensions but got {name} "
+                f"with {w.ndim} dimensions"
+            )
+        if (w.dtype.category == dtypes.INT) is not (kind == "integral"):
+            raise RuntimeError(
+                f"cov(): expected {name} to have {kind} dtype but got {name} with "
+                f"{scalar_type_name(w.dtype)} dtype"
+            )
+        if w.numel() != count:
+            raise RuntimeError(
+                f"cov(): expected {name} to have the same numel as there are observations "
+                f"in the input but got {w.numel()} != {count}"
+            )
+        if count and bool((w.detach() < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
 
 
 @operator("corrcoef(Tensor self) -> Tensor")

@@ -5,18 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch.dispatch.derivative import derive
-from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.lift import Plain, result_type
 from dispatchtorch.ops._common import torch, wrap_dim
-from dispatchtorch.ops.pointwise_more import alias
 
 __all__ = ["at_least"]
 
 _PLAIN = Plain()
 
 
+def _listed(name: str, tensors: Any, label: str = "tensors") -> list[Any]:
+    """A list of tensors; TypeError in PyTorch's words for anything else."""
+    if hasattr(tensors, "_keys"):
+        raise TypeError(
+            f"{name}(): argument '{label}' (position 1) must be tuple of Tensors, not "
+            f"{type(tensors).__name__}"
+        )
+    parts = list(tensors)
+    for i, each in enumerate(parts):
+        if not hasattr(each, "_keys"):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got "
+                f"{type(each).__name__}"
+            )
+    return parts
+
+
 @operator(
-    "cat(Tensor[] tensors, int dim=0) -> Tensor", lift=_PLAIN, variants="function"
+    "cat(Tensor[] tensors, int dim=0) -> Tensor",
+    lift=_PLAIN,
+    variants="function",
+    tags="separate_out",
 )
 def cat(tensors, dim=0):
     """Tensors one after the other along a dim."""
@@ -32,7 +51,7 @@ def cat(tensors, dim=0):
 
 
 def _check_cat(tensors: Any, dim: int) -> tuple[list[Any], int, Any]:
-    tensors = list(tensors)
+    tensors = _listed("cat", tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, t in enumerate(tensors):
@@ -88,7 +107,7 @@ derive(cat, tensors=_cat_backward)
 )
 def stack(tensors, dim=0):
     """Tensors of one shape one after the other along a new dim."""
-    tensors = list(tensors)
+    tensors = _listed("stack", tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
     first = tensors[0]._shape
@@ -121,6 +140,7 @@ def at_least(n: int, t: Any) -> Any:
 
 def _joined(name: str, n: int, dim: int) -> None:
     def body(tensors):  # type: ignore[no-untyped-def]
+        tensors = _listed(name, tensors)
         if not tensors:
             raise RuntimeError(f"{name} expects a non-empty TensorList")
         parts = [at_least(n, t) for t in tensors]
@@ -140,16 +160,17 @@ _joined("dstack", 3, 2)
 @operator("column_stack(Tensor[] tensors) -> Tensor", tags="out", variants="function")
 def column_stack(tensors):
     """Vectors as columns of a matrix, beside matrices."""
+    tensors = _listed("column_stack", tensors)
     if not tensors:
         raise RuntimeError("column_stack expects a non-empty TensorList")
     parts = [t if t.ndim > 1 else t.reshape((t.numel(), 1)) for t in tensors]
     return torch.hstack(parts)
 
 
-alias("concat", "cat")
-alias("concatenate", "cat")
-alias("row_stack", "vstack")
-alias("swapdims", "transpose")
+add_alias("concat", "cat")
+add_alias("concatenate", "cat")
+add_alias("row_stack", "vstack")
+add_alias("swapdims", "transpose")
 
 
 @operator("_block_diag(Tensor[] tensors) -> Tensor", variants="function")
@@ -174,3 +195,51 @@ def _block_diag(tensors):
         )
         start += m
     return torch.cat(rows, 0)
+
+
+def _block_diag_backward(grad, tensors_sizes):  # type: ignore[no-untyped-def]
+    parts = []
+    row = column = 0
+    for shape in tensors_sizes:
+        n, m = ((1, 1), (1, *shape))[len(shape)] if len(shape) < 2 else shape
+        part = grad.narrow(0, row, n).narrow(1, column, m)
+        parts.append(part.reshape(shape))
+        row, column = row + n, column + m
+    return parts
+
+
+derive(_block_diag, name_="BlockDiagBackward0", tensors=_block_diag_backward)
+
+
+@operator(
+    "_chunk_cat(Tensor[] tensors, int dim, int num_chunks) -> Tensor",
+    tags="out",
+    variants="function",
+)
+def _chunk_cat(tensors, dim, num_chunks):
+    """Tensors cut into equal chunks along a dim, the chunks of one number side by side.
+
+    Dims after ``dim`` become one; the last chunks are filled up with zeros.
+    """
+    tensors = _listed("_chunk_cat", tensors)
+    if num_chunks < 1:
+        raise RuntimeError("_chunk_cat expects positive num_chunks")
+    if not tensors:
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    at = wrap_dim(dim, tensors[0].ndim)
+    parts = []
+    for t in tensors:
+        if at >= t.ndim:
+            wrap_dim(dim, t.ndim)
+        if t._shape[:at] != tensors[0]._shape[:at]:
+            raise RuntimeError(
+                "_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors"
+            )
+        lead, size = t._shape[:at], t._shape[at]
+        each = -(-size // num_chunks)
+        missing = each * num_chunks - size
+        if missing:
+            rest = t.new_zeros((*lead, missing, *t._shape[at + 1 :]))
+            t = torch.cat([t, rest], at)
+        parts.append(t.reshape((*lead, num_chunks, -1)))
+    return torch.cat(parts, at + 1)

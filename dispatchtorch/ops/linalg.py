@@ -10,6 +10,7 @@ from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, torch
 
+
 _PLAIN = Plain()
 
 
@@ -32,6 +33,7 @@ _CPP = {
 
 
 def _cpp(t: Any) -> str:
+    """A tensor's dtype as C++ calls it, which is how PyTorch's errors do."""
     return _CPP.get(t.dtype.name, t.dtype.name)
 
 

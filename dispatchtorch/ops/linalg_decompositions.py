@@ -66,8 +66,7 @@ def _cholesky_backward(grad: Any, factor: Any, upper: bool) -> Any:
     inner = mH(lower).matmul(grad).tril()
     inner = 0.5 * (inner + mH(inner.tril(-1)))
     half = torch.linalg_solve_triangular(mH(lower), inner, upper=True)
-    made = torch.linalg_solve_triangular(lower, half, upper=False, left=False)
-    return 0.5 * (made + mH(made))
+    return torch.linalg_solve_triangular(lower, half, upper=False, left=False)
 
 
 derive(
@@ -370,6 +369,8 @@ def _first_columns(packed: Any) -> Any:
 
 
 def _householder_backward(grad: Any, input: Any, tau: Any) -> Any:
+    if not tau.numel():
+        return None, None
     return _reflect_backward(grad, input, tau, _first_columns(input), False)[:2]
 
 

@@ -21,6 +21,7 @@ from dispatchtorch.ops._linalg import (
     host_primitive,
     mH,
     mT,
+    row_major,
 )
 
 __all__ = ["SINGULAR", "solve_again"]
@@ -318,11 +319,7 @@ def linalg_lu_solve(LU, pivots, B, *, left, adjoint):
         )
     check_kernel_dtype(LU, "lu_solve_cpu")
     made = _solve_factored(LU, pivots, B if left else mH(B), adjoint == left)
-    return column_major(made) if left else _row_major(mH(made))
-
-
-def _row_major(t: Any) -> Any:
-    return t.contiguous()
+    return column_major(made) if left else row_major(mH(made))
 
 
 def _triangular(a: Any, b: Any, upper: bool, unit: bool, adjoint: bool) -> Any:
@@ -431,8 +428,10 @@ def _linalg_det(A):
 def _det_backward(grad: Any, A: Any, result: Any, LU: Any, pivots: Any) -> Any:
     """Jacobi's formula: the adjugate, by the inverse or else by singular values."""
     n = A._shape[-1]
-    if n == 0:
+    if A.numel() == 0:
         return torch.zeros_like(A)
+    if n == 1:
+        return grad.unsqueeze(-1).unsqueeze(-1)
     scale = (grad * conj(result)).unsqueeze(-1).unsqueeze(-1)
     near = result.detach().abs() < 100 * dtypes.finfo(result.dtype).eps
     if A.is_meta or not bool(near.any()):

@@ -28,6 +28,7 @@ from dispatchtorch.ops._linalg import (
     host_primitive,
     mH,
     mT,
+    row_major,
 )
 from dispatchtorch.ops.linalg_lu import (
     _check_pair,
@@ -244,11 +245,11 @@ def _linalg_solve_ex(A, B, *, left, check_errors):
         _check_solved(info, "linalg.solve_ex")
     if left:
         made = _solve_factored(LU, pivots, b.expand((*batch, *b._shape[-2:])), False)
-        made = column_major(made)
+        made = made.squeeze(-1) if vector else made
+        made = column_major(made) if made.ndim > 1 else row_major(made)
     else:
         b = mH(b).expand((*batch, *mT(b)._shape[-2:]))
-        made = mH(_solve_factored(LU, pivots, b, True)).contiguous()
-    made = made.squeeze(-1) if vector else made
+        made = row_major(mH(_solve_factored(LU, pivots, b, True)))
     return return_type(_linalg_solve_ex)((made, LU, pivots, info))
 
 

@@ -93,7 +93,8 @@ def _eigh_backward(grads: Any, eigenvalues: Any, eigenvectors: Any) -> Any:
     made = made - torch.diag_embed(made.diagonal(0, -2, -1))
     if grad_values is not None:
         made = made + torch.diag_embed(grad_values)
-    return v.matmul(made).matmul(mH(v))
+    made = v.matmul(made).matmul(mH(v))
+    return 0.5 * (made + mH(made))  # the other part can't be reached
 
 
 derive(

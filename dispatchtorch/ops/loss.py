@@ -17,6 +17,7 @@ from dispatchtorch.lift import Pointwise, broadcast_shapes
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops._precision import (
     floats_only,
+    half,
     has_values,
     in_single,
     refuse_but_floats,
@@ -82,12 +83,14 @@ def _compared(
     kernel: str = "",
     check: Body | None = None,
     as_self: bool = False,
+    stepwise: bool = False,
 ) -> None:
     """Declares a loss of ``losses(x, y, *parameters)`` and the operator of its
     gradient.
 
     ``slope`` is the derivative by ``x``; ``by_self`` and ``by_target`` are the formulas
     that make gradients of it. ``as_self``: in the dtype of ``x``, unpromoted.
+    ``stepwise``: half types are rounded after each step, as PyTorch does it.
     """
     forbid = floats_only(kernel) if kernel else {}
 
@@ -98,7 +101,7 @@ def _compared(
             refuse_but_floats(t, kernel)
         return reduced(losses(self, target, *rest), reduction)
 
-    computed = in_single(body)
+    computed = body if stepwise else in_single(body)
 
     def unpromoted(*args):  # type: ignore[no-untyped-def]
         return computed(*args).to(args[0].dtype)
@@ -119,7 +122,7 @@ def _compared(
         f"int reduction{parameters.partition('=')[0]}) -> Tensor",
         lift=Pointwise("same"),
         variants="private",
-    )(in_single(backward))
+    )(backward if stepwise else in_single(backward))
     gradient.__doc__ = f"The gradient of :func:`{name}` by ``self``."
 
     derive(op, self=by_self, target=by_target)
@@ -233,14 +236,19 @@ def _check_kinds(x: Any, y: Any) -> None:
 
 def _soft_margin(x: Any, y: Any) -> Any:
     """``log(1 + exp(-y * x))``."""
-    return torch.log1p(torch.exp(-y * x))
+    return torch.log1p(torch.exp(-x * y))
+
+
+def _soft_margin_slope(x: Any, y: Any) -> Any:
+    power = torch.exp(-x * y)
+    return -y * (torch.sigmoid(-x * y) if not half(x) else power / (power + 1))
 
 
 _compared(
     "soft_margin_loss",
     "",
     _soft_margin,
-    lambda x, y: -y * torch.sigmoid(-y * x),
+    _soft_margin_slope,
     lambda grad, self, target, reduction: torch.soft_margin_loss_backward(
         grad, self, target, reduction
     ),
@@ -248,6 +256,7 @@ _compared(
         grad, target, self, reduction
     ),
     check=_check_kinds,
+    stepwise=True,
 )
 
 

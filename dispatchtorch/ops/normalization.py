@@ -17,8 +17,9 @@ from dispatchtorch.ops._common import (
     numel_of,
     scalar_type_name,
     torch,
-    wrap_dim,
 )
+from dispatchtorch.ops._formats import in_format_of
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half, refuse_but_floats, single
 from dispatchtorch.tensor import bare
 
@@ -226,10 +227,12 @@ native_layer_norm_backward.prepare = (
 derive_joint(
     native_layer_norm,
     "input weight bias",
-    lambda grad, input, normalized_shape, weight, bias, eps, mean, rstd, needs: (
+    lambda grad, input, normalized_shape, weight, bias, eps, mean, rstd, needs: linked(
         torch.native_layer_norm_backward(
             grad, input, normalized_shape, mean, rstd, weight, bias, needs, eps
-        )
+        ),
+        input,
+        weight,
     ),
     outputs_=(0,),
 )
@@ -334,7 +337,7 @@ def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
         made = made + _by_group(bias, C, group)
     kind = _statistics_dtype(input, weight)
     return (
-        _like(made.reshape(input._shape), input),
+        in_format_of(_like(made.reshape(input._shape), input), input),
         mean.reshape((N, group)).to(kind),
         rstd.reshape((N, group)).to(kind),
     )
@@ -435,9 +438,7 @@ def _batch_checked(
     momentum: float,
     eps: float,
 ) -> tuple[Any, ...]:
-    if input.ndim < 2:
-        wrap_dim(1, input.ndim)
-    channels = input._shape[1]
+    channels = input._shape[1] if input.ndim > 1 else 0
     named = {
         "running_mean": running_mean,
         "running_var": running_var,
@@ -582,12 +583,45 @@ derive_joint(
     native_batch_norm,
     "input weight bias",
     lambda grad, input, weight, running_mean, running_var, training, eps, save_mean,
-    save_invstd, needs: torch.native_batch_norm_backward(
-        grad, input, weight, running_mean, running_var, save_mean, save_invstd,
-        training, eps, needs,
+    save_invstd, needs: linked(
+        torch.native_batch_norm_backward(
+            grad, input, weight, running_mean, running_var, save_mean, save_invstd,
+            training, eps, needs,
+        ),
+        input,
+        weight,
     ),
     outputs_=(0,),
 )  # fmt: skip
+
+
+_LEGIT = "Tensor input, Tensor? weight, Tensor? bias, "
+
+
+@operator(
+    f"_native_batch_norm_legit({_LEGIT}Tensor(a!) running_mean, Tensor(b!) running_var, "
+    "bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)",
+    variants="function",
+)
+def _native_batch_norm_legit(
+    input, weight, bias, running_mean, running_var, training, momentum, eps
+):
+    """:func:`native_batch_norm` with running statistics."""
+    return torch.native_batch_norm(
+        input, weight, bias, running_mean, running_var, training, momentum, eps
+    )
+
+
+@operator(
+    f"_native_batch_norm_legit.no_stats({_LEGIT}bool training, float momentum, float "
+    "eps) -> (Tensor, Tensor, Tensor)",
+    variants="function",
+)
+def _native_batch_norm_legit_no_stats(input, weight, bias, training, momentum, eps):
+    """:func:`native_batch_norm` without running statistics."""
+    return torch.native_batch_norm(
+        input, weight, bias, None, None, training, momentum, eps
+    )
 
 
 def _check_both(running_mean: Any, running_var: Any) -> None:
@@ -616,6 +650,13 @@ def batch_norm(
     """Each channel with mean 0 and variance 1 (Ioffe & Szegedy, 2015)."""
     if training:
         _check_both(running_mean, running_var)
+    if 0 in input._shape:
+        _batch_checked(
+            input, weight, bias, running_mean, running_var, training, momentum, eps
+        )
+        made = input.clone()
+        made = made if weight is None else made * weight.select(0, 0)
+        return made if bias is None else made + bias.select(0, 0)
     return torch.native_batch_norm(
         input, weight, bias, running_mean, running_var, training, momentum, eps
     )[0]

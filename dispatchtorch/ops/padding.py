@@ -13,6 +13,8 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, scalar_type_name, torch
+from dispatchtorch.ops._formats import in_format_of
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half
 from dispatchtorch.ops.creation import from_host
 
@@ -83,7 +85,7 @@ def _constant(self, pad, value=0):
         dim = self.ndim - 1 - i
         target = target.narrow(dim, max(pad[2 * i], 0), part._shape[dim])
     target.copy_(part)
-    return made
+    return in_format_of(made, self)
 
 
 constant_pad_nd = operator(
@@ -174,7 +176,8 @@ def _declare(name: str, dims: int, rule: Callable[..., list[int]]) -> None:
     def body(self, padding):  # type: ignore[no-untyped-def]
         padding = _check(self, padding, dims, name)
         places = _places(self._shape, padding, rule)
-        return gather_places(self, places) if places else self.clone()
+        made = gather_places(self, places) if places else self.clone()
+        return in_format_of(made, self)
 
     body.__doc__ = f"The {name} padding of the last {dims} dim(s)."
     op = operator(
@@ -184,8 +187,8 @@ def _declare(name: str, dims: int, rule: Callable[..., list[int]]) -> None:
     derive(
         op,
         name_=f"{name.capitalize()}Pad{dims}DBackward0",
-        self=lambda grad, self_sizes, padding: scatter_places(
-            grad, self_sizes, _places(self_sizes, padding, rule)
+        self=lambda grad, self, padding: linked(
+            scatter_places(grad, self._shape, _places(self._shape, padding, rule)), self
         ),
     )
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
-from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.lift import Plain, Pointwise, result_type
 from dispatchtorch.ops._common import conj, torch
 from dispatchtorch.ops.pointwise import _not_for
-from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT, _refuse, alias
+from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT, _refuse
 
 # Bounds.
 
@@ -287,4 +287,4 @@ derive(
 )
 
 
-alias("clip", "clamp")
+add_alias("clip", "clamp")

@@ -11,7 +11,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
-from dispatchtorch.dispatch.operator import Packet, operator, packets
+from dispatchtorch.dispatch.operator import add_alias, operator, packets
 from dispatchtorch.lift import (
     Plain,
     Pointwise,
@@ -252,7 +252,12 @@ derive(
 
 def _log_sum(a: Any, b: Any, base: float) -> Any:
     if a.is_complex() or b.is_complex():
-        return (a.exp() + b.exp()).log()
+        # From the operand of the larger real part, whose angle the result goes on from.
+        ours = torch.real(a) > torch.real(b)
+        big, small = torch.where(ours, a, b), torch.where(ours, b, a)
+        rest = torch.log1p((small - big).exp()) + big
+        alike = (torch.real(a) == torch.real(b)) & (torch.real(a).abs() == math.inf)
+        return torch.where(alike, (a.exp() + b.exp()).log(), rest)
     big = torch.maximum(a, b)
     gap = -(a - b).abs()
     rest = torch.log1p(gap.exp() if base == math.e else torch.exp2(gap))
@@ -600,16 +605,5 @@ _ALIASES = """
 """
 
 
-def alias(name: str, target: str) -> None:
-    """Makes ``name`` (and ``name_``) another public name of an operator's overloads."""
-    for mark in ("", "_"):
-        found = packets.get(target + mark)
-        if found is None:
-            continue
-        made = packets[name + mark] = Packet(name + mark)
-        made.overloads = found.overloads
-        made.variants = found.variants
-
-
 for _pair in _ALIASES.split():
-    alias(*_pair.split(":"))
+    add_alias(*_pair.split(":"))

@@ -49,26 +49,27 @@ def unsqueeze_dims(t: Any, dims: Any, keepdim: bool, ndim: int) -> Any:
 class _Whole(Plain):
     """A reduction of all elements: the dtype is known when the kernel is bound.
 
-    The kernel gets None for a dtype that is the natural one of what it reduces.
+    A kernel may offer ``natural(dtype)``, the function for arrays of one dtype.
     """
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
         general = super().bind(op, keys, backend, kernel, declined)
         own = dtypes.dtypes_in(keys)[0]
         found = dtypes.int64 if own.category <= dtypes.INT else own
+        natural = getattr(kernel.function, "natural", None)
+        if natural is None:
+            return general
         lines = [
             "if dtype is not None: return general(self, dtype)",
-            *guarded(backend, "r = fn(self._data, None)", None),
+            *guarded(backend, "r = fn(self._data)", None),
             "if type(r) is not array_type:",
-            "    if r is NotImplemented: return declined(self, dtype)",
             "    r = coerce(r, found)",
             *WRAP.format(keys="KEYS").strip().splitlines(),
         ]
         constants = {
             "general": general,
-            "fn": kernel.function,
+            "fn": natural(own),
             "found": found,
-            "declined": declined,
             "coerce": backend.coerce,
             "array_type": backend.array_type,
             "new": object.__new__,
@@ -215,6 +216,8 @@ def prod_dim(self, dim, keepdim=False, *, dtype):
 def _prod_backward(grad: Any, self: Any, result: Any, dim: int | None) -> Any:
     """By products of all others, so that zeros have their right gradients."""
     shape = self._shape
+    if not shape:
+        return grad.clone()
     if dim is None:
         flat = self.reshape(-1)
         return (grad * conj(_others(flat, 0))).reshape(shape)
@@ -451,6 +454,8 @@ cumprod = _scan("cumprod")
 
 
 def _cumprod_backward(grad: Any, self: Any, dim: int) -> Any:
+    if self.numel() <= 1:
+        return grad.clone()
     n = self._shape[wrap_dim(dim, self.ndim)] if self.ndim else 1
     parts = []
     # d out[j] / d x[i] is the product of x[:j+1] without x[i].

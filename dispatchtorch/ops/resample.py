@@ -18,6 +18,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import as_ints, scalar_type_name, torch
+from dispatchtorch.ops._formats import in_format_of
 from dispatchtorch.ops._precision import half
 from dispatchtorch.ops.padding import int_line, line
 
@@ -180,8 +181,8 @@ def _resized(self, kind, output_size, align_corners, scales):
         x = torch.clamp(made.round(), 0, 255) if byte else made  # type: ignore[union-attr]
     made = x.to(self.dtype)
     if made.data_ptr() == self.data_ptr():
-        return made.clone(memory_format=contiguous_format)
-    return made
+        made = made.clone(memory_format=contiguous_format)
+    return in_format_of(made, self)
 
 
 def _resized_back(

@@ -548,14 +548,15 @@ def combinations(self, r=2, with_replacement=False):
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
         return self.new_empty((0,))
-    pick = choose_again if with_replacement else choose
-    rows = [index for row in pick(range(self._shape[0]), r) for index in row]
-    index = torch.zeros(len(rows), dtype=dtypes.int64, device=self.device)
-    if rows:
-        from dispatchtorch.factory import tensor
+    from dispatchtorch.factory import tensor
 
-        index = tensor(rows, dtype=dtypes.int64, device=self.device)
-    return self.index_select(0, index).reshape((numel_of(index._shape) // r, r))
+    pick = choose_again if with_replacement else choose
+    rows = list(pick(range(self._shape[0]), r))
+    columns = [
+        tensor(list(column), dtype=dtypes.int64, device=self.device)
+        for column in zip(*rows, strict=True)
+    ] or [torch.zeros(0, dtype=dtypes.int64, device=self.device)] * r
+    return torch.stack([self.index_select(0, each) for each in columns], 1)
 
 
 # Views in place: the tensor itself changes its shape.
@@ -573,8 +574,9 @@ def _view_in_place(name: str) -> None:
                 )
         seen = getattr(self, name)(*args, **kwargs)
         self._data, self._edge, self._keys = seen._data, seen._edge, seen._keys
-        if seen._edge is not None and self._base is None:
+        if self._base is None:
             self._keys = seen._keys & ~VIEW
+        self._ver[0] += 1
         return self
 
     method.__name__, method.__qualname__ = f"{name}_", f"Tensor.{name}_"
@@ -582,5 +584,13 @@ def _view_in_place(name: str) -> None:
     setattr(Tensor, f"{name}_", method)
 
 
-for _name in ("unsqueeze", "squeeze", "transpose", "t", "swapaxes", "swapdims"):
+for _name in (
+    "unsqueeze",
+    "squeeze",
+    "transpose",
+    "t",
+    "swapaxes",
+    "swapdims",
+    "as_strided",
+):
     _view_in_place(_name)

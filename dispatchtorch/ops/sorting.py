@@ -47,13 +47,18 @@ def sort_stable(self, *, stable, dim, descending):
     return return_type(sort_stable)(_sorted(self, dim, descending))
 
 
-derive(
-    sort_stable,
-    outputs_=(0,),
-    self=lambda grad, self_sizes, dim, indices: value_selecting_backward(
-        grad, self_sizes, dim, True, indices
-    ),
-)
+def _derive_places(op: Any) -> None:
+    """The derivative where the values keep the dim that they were taken along."""
+    derive(
+        op,
+        outputs_=(0,),
+        self=lambda grad, self_sizes, dim, indices: value_selecting_backward(
+            grad, self_sizes, dim, True, indices
+        ),
+    )
+
+
+_derive_places(sort_stable)
 
 
 @operator(
@@ -126,13 +131,7 @@ def topk(self, k, dim=-1, largest=True, sorted=True):
     return return_type(topk)((values, indices))
 
 
-derive(
-    topk,
-    outputs_=(0,),
-    self=lambda grad, self_sizes, dim, indices: value_selecting_backward(
-        grad, self_sizes, dim, True, indices
-    ),
-)
+_derive_places(topk)
 
 
 @operator(
@@ -297,13 +296,7 @@ def _running(name: str, reaches: str) -> None:
     op = operator(
         f"{name}(Tensor self, int dim) -> (Tensor values, Tensor indices)", tags="out"
     )(body)
-    derive(
-        op,
-        outputs_=(0,),
-        self=lambda grad, self_sizes, dim, indices: value_selecting_backward(
-            grad, self_sizes, dim, True, indices
-        ),
-    )
+    _derive_places(op)
 
 
 _running("cummax", "ge")
@@ -321,6 +314,12 @@ def logcumsumexp(self, dim):
         )
     if self.ndim == 0 or self._shape[dim] < 2:
         return self.clone()
+    if self.is_complex():
+        # One after the other, because angles go on from the operand that weighs more.
+        parts = [self.narrow(dim, 0, 1)]
+        for i in range(1, self._shape[dim]):
+            parts.append(torch.logaddexp(parts[-1], self.narrow(dim, i, 1)))
+        return torch.cat(parts, dim)
     made = _scan(
         [single(self)], dim, lambda early, late: [torch.logaddexp(early[0], late[0])]
     )[0]
@@ -330,6 +329,10 @@ def logcumsumexp(self, dim):
 def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
     if self.ndim == 0:
         return grad
+
+    if self.is_complex():
+        logs = grad.conj().log() - result
+        return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp().conj()
 
     # A finite stand-in for log(0), which keeps second derivatives free of NaN.
     none = dtypes.finfo(self.dtype).min / 8

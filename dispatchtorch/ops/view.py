@@ -280,11 +280,33 @@ def _expand(shape, strides, offset, size, implicit=False) -> Layout:
     return tuple(new), tuple(steps), offset
 
 
-expand = _view(
+class _Expand(View):
+    def bind_generic(self, op, keys, backend, as_strided):  # type: ignore[no-untyped-def]
+        inner = super().bind_generic(op, keys, backend, as_strided)
+
+        def expand(self, size, implicit):  # type: ignore[no-untyped-def]
+            size = as_ints(size)
+            if len(size) < self.ndim:
+                from dispatchtorch.autograd.node import type_name
+
+                raise RuntimeError(
+                    f"expand({type_name(self)}{{{list(self._shape)}}}, size="
+                    f"{list(size)}): the number of sizes provided ({len(size)}) must be "
+                    "greater or equal to the number of dimensions in the tensor "
+                    f"({self.ndim})"
+                )
+            return inner(self, size, implicit)
+
+        return expand
+
+
+expand = primitive(
     "expand(Tensor(a) self, int[] size, *, bool implicit=False) -> Tensor(a)",
-    _expand,
-    "method",
+    lift=_Expand(_expand),
+    tags="view",
+    variants="method",
 )
+expand.__doc__ = _expand.__doc__
 
 
 def _expand_backward(grad, self_sizes):
@@ -579,3 +601,18 @@ derive(
         size, stride, storage_offset
     ),
 )
+
+
+@operator("sum_to_size(Tensor self, int[] size) -> Tensor", variants="method")
+def sum_to_size(self, size):
+    """Summed over the dims that a broadcast from ``size`` would repeat."""
+    size = as_ints(size)
+    lead = self.ndim - len(size)
+    fits = lead >= 0 and all(
+        n in (1, m) for n, m in zip(size, self._shape[lead:], strict=True)
+    )
+    if not fits:
+        raise RuntimeError(
+            f"size {{{list(size)}}} is not expandable to size {{{list(self._shape)}}}."
+        )
+    return sum_to(self, size)

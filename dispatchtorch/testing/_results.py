@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -69,26 +69,28 @@ def difference(
     tolerances: Tolerance | None = None,
     *,
     values: bool = True,
-    strides: bool = False,
+    views_of: Iterable[Any] = (),
 ) -> str | None:
     """What differs first between two results, or None.
 
     Tensors may lie on different devices, and ``wanted`` may be PyTorch's. Without
-    ``values`` only shapes and dtypes count; with ``strides`` memory layouts do too.
+    ``values`` only shapes and dtypes count. ``views_of`` are the operands whose views have
+    to have the same strides (the layout of a new tensor is its device's own affair).
     """
     tolerances = tolerances or tolerance()
+    bases = {id(base) for base in views_of}
     ours, theirs = list(flat(found)), list(flat(wanted))
     if len(ours) != len(theirs):
         return f"{len(ours)} results, expected {len(theirs)}"
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        words = _difference(a, b, tolerances, values, strides)
+        words = _difference(a, b, tolerances, values, bases)
         if words:
             return words if len(ours) == 1 else f"result {i}: {words}"
     return None
 
 
 def _difference(
-    found: Any, wanted: Any, tolerances: Tolerance, values: bool, strides: bool
+    found: Any, wanted: Any, tolerances: Tolerance, values: bool, bases: set[int]
 ) -> str | None:
     if not is_tensor(wanted) or not is_tensor(found):
         same = found is wanted or str(found) == str(wanted)
@@ -100,7 +102,8 @@ def _difference(
         return f"dtype {_name(found.dtype)}, expected {dtype}"
     if tuple(found.shape) != tuple(wanted.shape):
         return f"shape {tuple(found.shape)}, expected {tuple(wanted.shape)}"
-    if strides and wanted.numel() > 1 and found.stride() != wanted.stride():
+    view = wanted.numel() > 1 and id(wanted._base) in bases
+    if view and found.stride() != wanted.stride():
         return f"strides {found.stride()}, expected {wanted.stride()}"
     if not values:
         return None

@@ -20,10 +20,11 @@ __all__ = ["MirrorArray", "mirror_backend", "primitives"]
 class MirrorArray:
     """An array of the mirrored device, on a device of another name."""
 
-    __slots__ = ("index", "native")
+    __slots__ = ("index", "native", "shape")
 
     def __init__(self, native: Any, index: int) -> None:
         self.native = native
+        self.shape = native.shape
         self.index = index
 
 
@@ -115,9 +116,6 @@ class _Mirror(Backend):
 
     def empty(self, shape: tuple[int, ...], dtype: Any, index: int) -> MirrorArray:
         return MirrorArray(self.source.empty(shape, dtype, 0), index)
-
-    def shape(self, array: MirrorArray) -> tuple[int, ...]:
-        return self.source.shape(array.native)
 
     def strides(self, array: MirrorArray) -> tuple[int, ...]:
         return self.source.strides(array.native)

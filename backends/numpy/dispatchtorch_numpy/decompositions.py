@@ -34,8 +34,13 @@ def _scipy() -> Any:
 
 
 def _columns(x: Array) -> Array:
-    """The same values with columns that lie together."""
-    return np.swapaxes(np.ascontiguousarray(np.swapaxes(x, -1, -2)), -1, -2)
+    """The same values with columns that lie together, batches in order."""
+    turned = np.swapaxes(x, -1, -2)
+    made = np.empty(turned.shape, x.dtype)
+    if turned.strides == made.strides:
+        return x
+    made[...] = turned
+    return np.swapaxes(made, -1, -2)
 
 
 def _flat(x: Array, dims: int = 2) -> Array:

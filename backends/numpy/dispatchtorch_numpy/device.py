@@ -58,7 +58,7 @@ class XpBackend(Backend):
 
     def strides(self, array: Any) -> tuple[int, ...]:
         size = array.itemsize
-        if not array.size:  # NumPy gives these strides of 0
+        if not array.size and not any(array.strides):  # a new array without elements
             return _row_major(array.shape)
         return tuple([s // size for s in array.strides])
 

@@ -74,7 +74,7 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("view")
     def view(x: Any, size: Any) -> Any:
-        if not x.flags.c_contiguous:
+        if not x.flags.c_contiguous or (size and min(size) < -1):
             return NotImplemented
         return x.reshape(size)
 

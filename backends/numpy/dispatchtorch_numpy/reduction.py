@@ -24,15 +24,38 @@ def kernels_for(xp: Any) -> Kernels:
 
         return add
 
+    array, asarray, as_list = xp.array, xp.asarray, xp.ndarray.tolist
+
     @kernel("sum")
     def sum_all(x: Any, dtype: Any) -> Any:
-        if dtype is None and x.itemsize != 2 and x.dtype.kind != "u":
-            return add_reduce(x, None)
-        if dtype is None:
-            wide = "int64" if x.dtype.kind in "iu" else "float32"
-            made = add_reduce(x, None, wide)
-            return made if wide == "int64" else made.astype(x.dtype)
         return sum_(x, None, False, dtype)
+
+    def natural_sum(dtype: Any) -> Callable[[Any], Any]:
+        """The sum of all elements in the dtype that arrays of ``dtype`` add up in."""
+        host = dtype.host
+        wide = host
+        if host.kind in "biu":
+            wide = xp.dtype("int64")
+        elif host.itemsize == 2:
+            wide = xp.dtype("float32")
+
+        def whole(x: Any) -> Any:
+            made = add_reduce(x, None, wide)
+            return (
+                made.astype(host) if host.itemsize == 2 and wide.kind == "f" else made
+            )
+
+        def floats(x: Any) -> Any:
+            # Python adds a few numbers up before NumPy has set its loop up.
+            if x.ndim == 1 and x.size < 9:
+                return array(sum(as_list(x)), host)
+            return asarray(add_reduce(x, None))
+
+        if host.kind == "f" and host.itemsize > 2:
+            return floats
+        return whole
+
+    sum_all.natural = natural_sum  # type: ignore[attr-defined]
 
     @kernel("sum.dim_IntList")
     def sum_(x: Any, dims: Any, keepdim: bool, dtype: Any) -> Any:

@@ -34,7 +34,7 @@ def _of_size(g: Draw) -> Iterator[Any]:
     yield Failure(
         S((-1, 2), device=DEVICE),
         "RuntimeError",
-        "Trying to create tensor with negative dimension -1: [-1, 2]",
+        "imension",
     )
 
 
