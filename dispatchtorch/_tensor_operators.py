@@ -9,7 +9,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.codegen import keys_of
-from dispatchtorch.ops._common import torch
+from dispatchtorch.ops._common import check_number, torch
 from dispatchtorch.ops.indexing import index_ as _index
 from dispatchtorch.ops.view import slice_ as _slice
 from dispatchtorch.tensor import Tensor
@@ -178,95 +178,102 @@ def __pos__(self: Tensor) -> Tensor:
 
 
 def _getitem(self: Tensor, index: Any) -> Any:
-    if type(index) is int:
+    kind = type(index)
+    if kind is int:
         try:
             return self.select(0, index)
         except IndexError:
             pass  # for the words of indexing rather than those of select
+    elif kind is slice:
+        return _sliced(self, 0, index, whole=False)
     return _Indexing(self, index).read()
 
 
-def _select_scalar(self: Tensor) -> Any:
-    raise IndexError(
-        "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
-        "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
-    )
-
-
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    _Indexing(self, index).write(value)
+    made = value if isinstance(value, Tensor) else _as_number(value, self)
+    if index is False:
+        return
+    if type(index) is slice:
+        _write_view(_sliced(self, 0, index, whole=False), made)
+    else:
+        _Indexing(self, index).write(made)
 
 
 class _Indexing:
     """An index applied: basic parts as views, tensors of indices kept for the end."""
 
-    __slots__ = ("indices", "source", "view")
+    __slots__ = ("filled", "indices", "source", "view")
 
     def __init__(self, source: Tensor, index: Any) -> None:
         self.source = source
         self.indices: list[Any] = []
-        self.view = self._apply(_normalised(index))
+        self.filled = 0  # dims that the indices stand for
+        parts = _parts(index)
+        ndim = len(source._shape)
+        used = sum([_dims_used(p) for p in parts])
+        if used > ndim:
+            if not ndim and not isinstance(index, tuple) and _is_int(index):
+                if index:
+                    raise _out_of_bounds(index, 0, 0)
+                raise IndexError(
+                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                    "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+                )
+            raise IndexError(f"too many indices for tensor of dimension {ndim}")
+        self.view = self._apply(parts, ndim - used)
 
-    def _apply(self, parts: tuple[Any, ...]) -> Tensor:
+    def _apply(self, parts: tuple[Any, ...], rest: int) -> Tensor:
         t = self.source
-        shape = t._shape
-        used = sum(_dims_used(p) for p in parts)
-        if used > len(shape):
-            if not shape:
-                _select_scalar(t)
-            raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-        dim = 0
-        indices: list[Any] = []
+        dim = at = 0  # the dim of the view, and that of the source
         for part in parts:
-            if part is Ellipsis:
-                dim += len(shape) - used
+            kind = type(part)
+            if kind is int:
+                t = _selected(t, dim, part, at)
+                at += 1
+            elif kind is slice:
+                t = _sliced(t, dim, part)
+                dim += 1
+                at += 1
+            elif part is Ellipsis:
+                dim += rest
+                at += rest
             elif part is None:
                 t = t.unsqueeze(dim)
                 dim += 1
             elif part is True or part is False:
                 t = t.unsqueeze(dim)
-                self._put(
-                    indices,
-                    dim,
-                    torch.full((1,), part, dtype=torch.bool, device=self.source.device),
-                )
+                self._put(dim, torch.full((1,), part, device=t.device))
                 dim += 1
-            elif isinstance(part, slice):
-                t = _sliced(t, dim, part)
-                dim += 1
-            elif isinstance(part, Tensor):
-                if (
-                    part.ndim == 0
-                    and part._keys
-                    & dtypes.DTYPE_MASK
-                    & ~(dtypes.bool.bit | dtypes.uint8.bit)
-                    and not part._keys & dtypes.DIFFERENTIABLE_MASK
-                ):
-                    t = _selected(t, dim, int(part.item()), self.source)
-                    continue
-                if part.ndim == 0 and part.dtype in (dtypes.bool, dtypes.uint8):
-                    t = t.unsqueeze(dim)
-                    part = part.reshape(1).to(torch.bool)
-                    self._put(indices, dim, part)
-                    dim += 1
-                    continue
-                self._put(indices, dim, part)
-                dim += _dims_used(part)
             else:
-                t = _selected(t, dim, part, self.source)
-        self.indices = indices
+                t, dim, at = self._apply_tensor(t, dim, part, at)
         return t
 
-    def _put(self, indices: list[Any], dim: int, part: Tensor) -> None:
+    def _apply_tensor(
+        self, t: Tensor, dim: int, part: Any, at: int
+    ) -> tuple[Tensor, int, int]:
+        """A part that is no literal: a tensor, or what stands for one."""
+        if not isinstance(part, Tensor):
+            part = _part(part)
+            if type(part) is int:
+                return _selected(t, dim, part, at), dim, at + 1
+        if part.ndim:
+            self._put(dim, part)
+            count = part.ndim if part._keys & _MASKS else 1
+            return t, dim + count, at + count
+        if part._keys & _MASKS:
+            self._put(dim, part.reshape(1).to(torch.bool))
+            return t.unsqueeze(dim), dim + 1, at
+        if part._keys & dtypes.DIFFERENTIABLE_MASK:
+            raise IndexError(
+                "tensors used as indices must be long, int, byte or bool tensors"
+            )
+        return _selected(t, dim, int(part.item()), at), dim, at + 1
+
+    def _put(self, dim: int, part: Tensor) -> None:
         """A mask of several dims stands for as many indices as it has dims."""
-        filled = sum(
-            each.ndim
-            if each is not None and each.dtype in (dtypes.bool, dtypes.uint8)
-            else 1
-            for each in indices
-        )
-        indices.extend([None] * (dim - filled))
-        indices.append(part)
+        self.indices.extend([None] * (dim - self.filled))
+        self.indices.append(part)
+        self.filled = dim + (part.ndim if part._keys & _MASKS else 1)
 
     def read(self) -> Any:
         if not self.indices:
@@ -275,23 +282,19 @@ class _Indexing:
             return self.view
         return _index(self.view, _same_device(self.indices, self.view))
 
-    def write(self, value: Any) -> None:
+    def write(self, value: Tensor) -> None:
         view = self.view
-        if not isinstance(value, Tensor):
-            if not self.indices:
-                number = _as_number(value)
-                if number is not None:
-                    view.fill_(number)
-                    return
-            value = _value_tensor(value, view)
         if not self.indices:
             _write_view(view, value)
             return
+        if not isinstance(value, Tensor):
+            value = torch.full((), value, dtype=view.dtype, device=view.device)
         if value._backend is not view._backend:
             value = value.to(view.device)
-        if value.dtype is not view.dtype:
-            value = value.to(view.dtype)
         view.index_put_(_same_device(self.indices, view), _squeezed(value))
+
+
+_MASKS = dtypes.bool.bit | dtypes.uint8.bit
 
 
 def _aliased(t: Tensor) -> Tensor:
@@ -300,33 +303,19 @@ def _aliased(t: Tensor) -> Tensor:
     return alias(t)  # type: ignore[no-any-return]
 
 
-def _write_view(view: Tensor, value: Tensor) -> None:
-    shape, own = view._shape, value._shape
-    while len(own) > len(shape) and own[0] == 1:
-        value = value.squeeze(0)
-        own = value._shape
-    try:
-        view.copy_(value)
-    except RuntimeError as error:
-        if "must match the size" in str(error) or "doesn't match" in str(error):
-            lead = len(shape) - len(own)
-            if lead < 0:
-                raise RuntimeError(
-                    f"expand({{{list(own)}}}, size={list(shape)}): the number of sizes "
-                    f"provided ({len(shape)}) must be greater or equal to the number of "
-                    f"dimensions in the tensor ({len(own)})"
-                ) from None
-            for i, n in enumerate(own):
-                if n not in (1, shape[lead + i]):
-                    raise RuntimeError(
-                        f"The expanded size of the tensor ({shape[lead + i]}) must match "
-                        f"the existing size ({n}) at non-singleton dimension {lead + i}."
-                        f"  Target sizes: {list(shape)}.  Tensor sizes: {list(own)}"
-                    ) from None
-        raise
+def _write_view(view: Tensor, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        view.fill_(value)
+        return
+    if value._shape != view._shape:
+        while value._shape[:1] == (1,):
+            value = value.squeeze(0)
+        value = value.expand(view._shape)
+    view.copy_(value)
 
 
 def _squeezed(value: Tensor) -> Tensor:
+    """Without leading dims of size 1."""
     while value.ndim > 1 and value._shape[0] == 1:
         value = value.squeeze(0)
     return value
@@ -339,37 +328,34 @@ def _same_device(indices: list[Any], view: Tensor) -> list[Any]:
     ]
 
 
-def _as_number(value: Any) -> Any:
-    if isinstance(value, (bool, int, float, complex)):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    return None
+def _as_number(value: Any, target: Tensor) -> Any:
+    """A Python or NumPy number that a tensor can hold, else PyTorch's error."""
+    if isinstance(value, np.integer):
+        value = value.item()
+    elif not isinstance(value, (bool, int, float, complex)):
+        from dispatchtorch.autograd.node import type_name
+
+        raise TypeError(f"can't assign a {_full_name(value)} to a {type_name(target)}")
+    check_number(value, target.dtype)
+    return value
 
 
-def _value_tensor(value: Any, view: Tensor) -> Tensor:
-    number = _as_number(value)
-    if number is not None:
-        made: Tensor = torch.full((), number, dtype=view.dtype, device=view.device)
-        return made
-    raise TypeError(f"can't assign a {type(value).__name__} to a {_type_name(view)}")
+def _full_name(value: Any) -> str:
+    """A type's name as C code sees it: with its module unless Python code made it."""
+    kind = type(value)
+    made_in_python = kind.__flags__ & 1 << 9
+    if made_in_python or kind.__module__ == "builtins":
+        return kind.__name__
+    return f"{kind.__module__}.{kind.__name__}"
 
 
-def _type_name(t: Tensor) -> str:
-    from dispatchtorch.autograd.node import type_name
-
-    return type_name(t)
-
-
-def _normalised(index: Any) -> tuple[Any, ...]:
-    """The parts of an index; lists become tensors of indices."""
+def _parts(index: Any) -> tuple[Any, ...]:
+    """The parts of an index, one for each position."""
     if isinstance(index, tuple):
-        parts = index
-    elif isinstance(index, list) and _is_tuple_like(index):
-        parts = tuple(index)
-    else:
-        parts = (index,)
-    return tuple([_part(p) for p in parts])
+        return index
+    if type(index) is list and _is_tuple_like(index):
+        return tuple(index)
+    return (index,)
 
 
 def _is_tuple_like(index: list[Any]) -> bool:
@@ -377,27 +363,30 @@ def _is_tuple_like(index: list[Any]) -> bool:
     if len(index) >= 32:
         return False
     return any(
-        isinstance(p, (Tensor, slice, list, tuple)) or p is None or p is Ellipsis
+        isinstance(p, (Tensor, slice, list, tuple, np.ndarray))
+        or p is None
+        or p is Ellipsis
         for p in index
     )
 
 
+def _is_int(part: Any) -> bool:
+    return isinstance(part, (int, np.integer)) and not isinstance(part, bool)
+
+
 def _part(part: Any) -> Any:
-    if part is None or part is Ellipsis or isinstance(part, (bool, int, slice, Tensor)):
-        return part
-    if isinstance(part, np.ndarray):
-        import dispatchtorch
+    """An array, a sequence or an integer of another type, as a tensor or an int."""
+    if hasattr(part, "__index__") and not isinstance(part, np.ndarray):
+        found: int = part.__index__()
+        return found
+    import dispatchtorch
 
-        return dispatchtorch.from_numpy(np.ascontiguousarray(part))
-    if isinstance(part, (list, tuple, range)):
-        import dispatchtorch
-
-        made = dispatchtorch.tensor(list(part))
-        return made.to(torch.int64) if made.numel() == 0 else made
     if isinstance(part, np.bool_):
-        return bool(part)
-    if hasattr(part, "__index__"):
-        return part.__index__()
+        return dispatchtorch.tensor(bool(part))
+    sized = hasattr(part, "__len__") and hasattr(part, "__getitem__")
+    if sized and not isinstance(part, dict):
+        made = dispatchtorch.tensor(part)
+        return made if made._keys & _MASKS else made.to(torch.int64)
     raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
         f"are valid indices (got {type(part).__name__})"
@@ -407,30 +396,46 @@ def _part(part: Any) -> Any:
 def _dims_used(part: Any) -> int:
     if part is None or part is Ellipsis or part is True or part is False:
         return 0
-    if isinstance(part, Tensor) and part.dtype in (dtypes.bool, dtypes.uint8):
-        return part.ndim
+    if isinstance(part, Tensor) and part._keys & _MASKS:
+        return len(part._shape)
     return 1
 
 
-def _selected(t: Tensor, dim: int, index: int, source: Tensor) -> Tensor:
-    size = t._shape[dim]
+def _out_of_bounds(index: int, dim: int, size: int) -> IndexError:
+    if not -(2**63) <= index < 2**63:
+        raise ValueError("Overflow when unpacking long long")
+    return IndexError(
+        f"index {index} is out of bounds for dimension {dim} with size {size}"
+    )
+
+
+def _selected(t: Tensor, dim: int, index: int, at: int) -> Tensor:
+    """One slice of a dim, which is dim ``at`` of the tensor that is indexed."""
+    size = t._shape[dim] if dim < len(t._shape) else 0
     if not -size <= index < size:
-        raise IndexError(
-            f"index {index} is out of bounds for dimension {dim} with size {size}"
-        )
+        raise _out_of_bounds(index, at, size)
     made: Tensor = t.select(dim, index)
     return made
 
 
-def _sliced(t: Tensor, dim: int, part: slice) -> Tensor:
-    start, stop, step = (
-        None if v is None else v.__index__() for v in (part.start, part.stop, part.step)
-    )
-    if step is not None and step <= 0:
-        raise ValueError("step must be greater than zero")
-    if start is None and stop is None and step in (None, 1):
+def _sliced(t: Tensor, dim: int, part: slice, whole: bool = True) -> Tensor:
+    """A slice of a dim; with ``whole``, ``t`` itself for a slice of all of it."""
+    start, stop, step = part.start, part.stop, part.step
+    try:
+        start = start if start is None else start.__index__()
+        stop = stop if stop is None else stop.__index__()
+        step = 1 if step is None else step.__index__()
+    except AttributeError:
+        raise TypeError(
+            "slice indices must be integers or None or have an __index__ method"
+        ) from None
+    if step <= 0:
+        raise ValueError(
+            "step must be greater than zero" if step else "slice step cannot be zero"
+        )
+    if whole and step == 1 and not start and (stop is None or stop >= t._shape[dim]):
         return t
-    made: Tensor = _slice(t, dim, start, stop, 1 if step is None else step)
+    made: Tensor = _slice(t, dim, start, stop, step)
     return made
 
 

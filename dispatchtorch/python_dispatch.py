@@ -20,6 +20,7 @@ from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, FUNCTION, PYTHON, VIEW
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator
+from dispatchtorch.interception import equip
 from dispatchtorch.meta import MetaArray
 from dispatchtorch.rejection import given_arguments
 from dispatchtorch.tensor import Tensor
@@ -274,6 +275,7 @@ def make_wrapper_subclass(
 
     if overrides_functions(cls):
         made._keys |= FUNCTION
+        equip(cls)
     return made
 
 

@@ -9,6 +9,7 @@ from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch.keys import AUTOGRAD
+from dispatchtorch.interception import equip
 from dispatchtorch.tensor import Tensor, alias
 
 __all__: list[str] = []
@@ -39,6 +40,7 @@ def make_subclass(cls: Any, t: Tensor, require_grad: bool | None = None) -> Any:
         made._stamp = t._stamp
     if overrides_functions(cls):
         made._keys |= K.FUNCTION
+        equip(cls)
     if cls.__torch_dispatch__ is not disabled_dispatch:
         _take_part_in_dispatch(cls, made)
     if require_grad is not None:

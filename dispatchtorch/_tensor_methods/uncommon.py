@@ -10,6 +10,7 @@ import numpy as np
 
 from dispatchtorch._tensor_methods._install import attribute, method
 from dispatchtorch._tensor_methods.conversion import to_device_method
+from dispatchtorch.dtypes import scalar_type_name
 from dispatchtorch.tensor import Tensor, wrap
 
 __all__: list[str] = []
@@ -29,7 +30,22 @@ def polygamma_(self: Tensor, n: int) -> Tensor:
     """The n-th derivative of digamma, in place."""
     from dispatchtorch.ops._common import torch
 
-    made: Tensor = self.copy_(torch.polygamma(n, self))
+    found = torch.polygamma(n, self)
+    if found.dtype is not self.dtype:
+        raise RuntimeError(
+            f"result type {scalar_type_name(found.dtype)} can't be cast to the desired "
+            f"output type {scalar_type_name(self.dtype)}"
+        )
+    made: Tensor = self.copy_(found)
+    return made
+
+
+@method
+def polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    from dispatchtorch.ops._common import torch
+
+    made: Tensor = torch.polygamma(n, self)
     return made
 
 

@@ -46,24 +46,22 @@ def run_backward(
     """
     tls = state.tls
     mask, include, outer = tls.mask, tls.include, tls.partial_backward
-    state.update(
-        mask | _HISTORY if create_graph else mask & ~_HISTORY,
-        include,
-    )
+    inner = mask | _HISTORY if create_graph else mask & ~_HISTORY
+    state.switch(mask, include, inner, include)
     try:
         if inputs is None:
             if outer:
                 tls.partial_backward = False
-            _execute(roots, grads, retain_graph, create_graph, None)
+            _execute(roots, grads, retain_graph, create_graph, None, inner, include)
             return []
         tls.partial_backward = True
         targets = _Targets(inputs, accumulate_inputs, create_graph)
-        _execute(roots, grads, retain_graph, create_graph, targets)
+        _execute(roots, grads, retain_graph, create_graph, targets, inner, include)
         return targets.collect()
     finally:
         if outer or inputs is not None:
             tls.partial_backward = outer
-        state.update(mask, include)
+        state.switch(inner, include, mask, include)
         if tls.after_backward:
             _run_callbacks()
 
@@ -98,21 +96,29 @@ def _execute(
     retain_graph: bool,
     create_graph: bool,
     targets: _Targets | None,
+    mask: int,
+    include: int,
 ) -> None:
-    """The loop. A node's inputs are older than the node, so that the youngest node that
-    was reached has all its gradients: no other count is needed."""
+    """The loop, under the thread's ``mask`` and ``include``.
+
+    A node's inputs are older than the node, so that the youngest node that was reached
+    has all its gradients: no other count is needed.
+    """
     buffers: dict[Node, list[Tensor | None]] = {}
     pending: list[tuple[int, Node]] = []
     hooked: dict[int, list[Any]] | None = None  # leaves with hooks, by what they await
-    mask, include = state.tls.mask, state.tls.include
     add_to = _add_table()
-    direct: list[tuple[Tensor, Tensor | None]] = []
     for root, grad in zip(roots, grads, strict=True):
         if root._base is not None:
             renew(root)
         edge = root._edge
         if edge is None:
-            direct.append((root, grad))
+            if grad is None:
+                continue
+            if targets is not None:
+                targets.reach(root, grad)
+            else:
+                accumulate(root, grad, create_graph)
             continue
         node, number = edge
         buffer = buffers.get(node)
@@ -123,13 +129,6 @@ def _execute(
         buffer[number] = grad if have is None else have + grad
     if len(pending) > 1:
         heapify(pending)
-    for leaf, grad in direct:
-        if grad is None:
-            continue
-        if targets is not None:
-            targets.reach(leaf, grad)
-        else:
-            accumulate(leaf, grad, create_graph)
     needed = None if targets is None else targets.needed([n for _, n in pending])
     ahead: Node | None = None  # reached last: mostly the next to run
     while True:

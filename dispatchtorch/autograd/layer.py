@@ -55,7 +55,7 @@ class AutogradLayer(Layer):
                 return _checked_inplace(inner)
             return inner
         if derivative is None:
-            if op.body is not None:
+            if op.body is not None and "no_derivative" not in op.tags:
                 return positional_body(op)
             if op.functional is not None and op.functional.body is not None:
                 return _inplace_by_copy(op)
@@ -152,10 +152,13 @@ class NotImplementedNode(Node):
     op_name = ""
 
     def apply(self, grads: list[Tensor | None]) -> Any:
-        raise NotImplementedError(f"derivative for {self.op_name} is not implemented")
+        raise RuntimeError(f"derivative for aten::{self.op_name} is not implemented")
 
     def name(self) -> str:
         return "NotImplemented"
+
+
+NotImplementedNode.__name__ = NotImplementedNode.__qualname__ = "NotImplemented"
 
 
 def _checked_inplace(inner: Kernel) -> Kernel:
@@ -250,9 +253,10 @@ class _Recorder:
         owner = self.op.functional or self.op
         if owner.derivative is not self.derivative:
             owner = self.op  # written in place, it has a formula of its own
-        made = owner.rules.get("node")
+        rule = "node " + self.derivative.node_name(self.op, self.keys)
+        made = owner.rules.get(rule)
         if made is None:
-            made = owner.rules["node"] = self._make_node_class()
+            made = owner.rules[rule] = self._make_node_class()
         return made  # type: ignore[no-any-return]
 
     def _make_node_class(self) -> type[Node]:
@@ -270,7 +274,7 @@ class _Recorder:
             members[f"_raw_saved_{n}"] = property(_raw_getter(n))
         for n in self.values:
             members[f"_saved_{n}"] = property(_value_getter(n))
-        return type(self.derivative.node_name(self.op), (Node,), members)
+        return type(self.derivative.node_name(self.op, self.keys), (Node,), members)
 
     def _output_of(self, name: str) -> int | None:
         if name == "result":

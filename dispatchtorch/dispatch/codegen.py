@@ -187,7 +187,7 @@ def compile_entry(op: Operator, form: str) -> Kernel:
     terms = _key_terms(op.schema.arguments, names, "factory" in op.tags)
     keys = " | ".join(terms) if terms else "device_keys(None)"
     if form == "operator":
-        fail = "return NotImplemented"
+        fail = f"return reject_operand(op, {name}, {call})"
     else:
         fail = f"return reject(op, {name}, {call})"
     lines += [
@@ -204,6 +204,7 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         op=op,
         table=table,
         reject=_reject,
+        reject_operand=_reject_operand,
         write_out=_write_out,
         renamed=_renamed,
         by_keyword=_by_keyword,
@@ -215,6 +216,7 @@ def compile_entry(op: Operator, form: str) -> Kernel:
     made.__module__ = "dispatchtorch"
     made.__qualname__ = f"Tensor.{name}" if form in ("method", "operator") else name
     made.op = op  # type: ignore[attr-defined]
+    made.form = form  # type: ignore[attr-defined]
     return made
 
 
@@ -229,6 +231,16 @@ def _device_keys(device: Any) -> int:
 
 def _reject(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
     return _operator.reject(op, function, args)
+
+
+def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
+    """Python asks the other operand, unless an operand overrides functions."""
+    if any(hasattr(type(each), "__torch_function__") for each in args[1:]):
+        try:
+            return _operator.reject(op, function, args)
+        except TypeError:
+            pass
+    return NotImplemented
 
 
 def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
@@ -303,6 +315,7 @@ def compile_packet(packet: Packet, form: str) -> Kernel:
     resolve.__doc__ = next((op.__doc__ for op in packet.overloads if op.__doc__), None)
     resolve.packet = packet  # type: ignore[attr-defined]
     for _, entry, _ in entries:
+        entry.public = resolve  # type: ignore[attr-defined]
         for table in entry.op.tables:  # type: ignore[attr-defined]
             if table.form is entry:
                 table.form = resolve

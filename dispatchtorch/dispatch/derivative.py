@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch.dispatch.operator import Operator
+from dispatchtorch.dtypes import SCALAR_MASK
 
 __all__ = ["Derivative", "derive", "derive_joint", "nondifferentiable"]
 
@@ -30,7 +31,15 @@ class Derivative:
     of ``arguments`` together. ``outputs``: the indices of differentiable results.
     """
 
-    __slots__ = ("arguments", "formulas", "joint", "name", "needed", "outputs")
+    __slots__ = (
+        "arguments",
+        "formulas",
+        "joint",
+        "name",
+        "needed",
+        "number_name",
+        "outputs",
+    )
 
     def __init__(
         self,
@@ -44,14 +53,17 @@ class Derivative:
         self.joint = joint
         self.arguments = arguments
         self.name = name
+        self.number_name: str | None = None
         self.outputs = outputs
         self.needed = {
             a: parameters_of(joint if joint is not None else formulas[a])
             for a in arguments
         }
 
-    def node_name(self, op: Operator) -> str:
+    def node_name(self, op: Operator, keys: int = 0) -> str:
         """The class name of the graph's node: PyTorch's, e.g. ``AddBackward0``."""
+        if self.number_name is not None and keys & SCALAR_MASK:
+            return self.number_name
         if self.name is not None:
             return self.name
         words = op.name.rstrip("_").split("_")
@@ -67,12 +79,19 @@ def derive(
     op: Operator,
     *,
     name_: str | None = None,
+    number_name_: str | None = None,
     outputs_: tuple[int, ...] | None = None,
     **formulas: Formula,
 ) -> None:
-    """Declares a formula for each differentiable argument of ``op``."""
+    """Declares a formula for each differentiable argument of ``op``.
+
+    ``name_`` is the node's name where it isn't the operator's; ``number_name_`` that of
+    calls with a Python number for an operand.
+    """
     arguments = tuple(formulas)
-    _attach(op, Derivative(formulas, None, arguments, name_, outputs_))
+    made = Derivative(formulas, None, arguments, name_, outputs_)
+    made.number_name = number_name_
+    _attach(op, made)
 
 
 def derive_joint(

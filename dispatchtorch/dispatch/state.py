@@ -12,7 +12,7 @@ from typing import Any
 
 from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE_MODE, VIEW
 
-__all__ = ["ACTIVE", "exclude", "restore", "tls", "update"]
+__all__ = ["ACTIVE", "exclude", "restore", "switch", "tls", "update"]
 
 
 class _ThreadState(threading.local):
@@ -20,6 +20,7 @@ class _ThreadState(threading.local):
     include = 0
     devices: tuple[Any, ...] = ()  # `with torch.device(...)` blocks
     function_modes: tuple[Any, ...] = ()
+    functions_disabled = False  # neither modes nor operands are asked
     dispatch_modes: tuple[Any, ...] = ()
     partial_backward = False  # inside a backward pass to chosen inputs
     saved_tensor_hooks: tuple[Any, ...] = ()
@@ -33,8 +34,14 @@ _lock = threading.Lock()
 
 def update(mask: int, include: int) -> tuple[int, int]:
     """Sets this thread's masks; returns the ones before, for ``restore``."""
+    before = tls.mask, tls.include
+    switch(before[0], before[1], mask, include)
+    return before
+
+
+def switch(old_mask: int, old_include: int, mask: int, include: int) -> None:
+    """As ``update``, where the caller knows what is set."""
     global ACTIVE
-    before = old_mask, old_include = tls.mask, tls.include
     if mask != old_mask:
         tls.mask = mask
     if include != old_include:
@@ -43,7 +50,6 @@ def update(mask: int, include: int) -> tuple[int, int]:
     if active is not (old_mask != -1 or old_include != 0):
         with _lock:
             ACTIVE += 1 if active else -1
-    return before
 
 
 def restore(before: tuple[int, int]) -> None:

@@ -60,6 +60,7 @@ class Kumaraswamy(TransformedDistribution):
 
     @property
     def mode(self) -> Tensor:
+        """The likeliest value (PyTorch 2.13 gives NaN where this gives the mode)."""
         a, b = self.concentration1, self.concentration0
         # ((a - 1) / (ab - 1)) ** (1 / a), inside where a and b are at least one
         log_mode = a.reciprocal() * ((a - 1).log() - (a * b - 1).log())

@@ -30,7 +30,7 @@ class Wishart(ExponentialFamily):
     """Random positive-definite matrices: the scatter of ``df`` normal vectors.
 
     Sampled by the Bartlett decomposition. Singular draws, which rounding makes likely
-    for few degrees of freedom, are tried anew a few times.
+    for few degrees of freedom, are tried anew a few times, with a warning.
     """
 
     support = constraints.positive_definite
@@ -173,7 +173,9 @@ class Wishart(ExponentialFamily):
             max_try_correction = 3
         sample_shape = torch.Size(sample_shape)
         sample = self._bartlett_sampling(sample_shape)
-        singular = ~self.support.check(sample)
+        # As PyTorch does, the first check takes the regular draws for the singular
+        # ones: they are drawn anew once, and a seed gives the same numbers.
+        singular = self.support.check(sample)
         if self._batch_shape:
             singular = singular.amax(self._batch_dims(len(sample_shape)))
         if not singular.any():
@@ -185,7 +187,7 @@ class Wishart(ExponentialFamily):
             again = ~self.support.check(anew)
             if self._batch_shape:
                 again = again.amax(self._batch_dims(1))
-            singular[singular.clone()] = again
+            singular = singular.masked_scatter(singular, again)
             if not singular.any():
                 break
         return sample

@@ -22,8 +22,8 @@ FAMILIES: dict[str, str] = {
         adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     """,
     "algebra": """
-        _einsum _tensordot addbmm addbmm_ addmv addmv_ addr addr_ baddbmm baddbmm_
-        cdist cross ger inner kron linalg_cross tensordot vdot
+        _tensordot addbmm addbmm_ addmv addmv_ addr addr_ baddbmm baddbmm_ cdist cross
+        ger inner kron linalg_cross tensordot vdot
     """,
     "attention": """
         _fused_attention _fused_attention_backward _scaled_dot_product_attention_math
@@ -62,6 +62,9 @@ FAMILIES: dict[str, str] = {
     "dropout": """
         alpha_dropout alpha_dropout_ dropout dropout_ feature_alpha_dropout
         feature_alpha_dropout_ feature_dropout feature_dropout_ native_dropout
+    """,
+    "einsum": """
+        _einsum
     """,
     "embedding": """
         _embedding_bag embedding embedding_bag embedding_dense_backward

@@ -1,23 +1,26 @@
-"""Products over chosen dims: einsum, tensordot, fused sums of products, distances."""
+"""Products over chosen dims: tensordot, fused sums of products, distances."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dispatchtorch.dispatch.derivative import derive
+from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import broadcast_shapes
-from dispatchtorch.ops._common import as_ints, conj, numel_of, torch, wrap_dim
+from dispatchtorch.ops._common import (
+    as_ints,
+    conj,
+    numel_of,
+    scalar_type_name,
+    torch,
+    wrap_dim,
+    wrap_dims,
+)
+from dispatchtorch.ops.linalg import _cpp, scaled_sum
+from dispatchtorch.ops.statistics import norm_backward
 
 __all__: list[str] = []
-
-
-def _scaled_sum(self: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    if alpha != 1:
-        product = product * alpha
-    if beta == 0:
-        return product
-    return product + (self if beta == 1 else self * beta)
 
 
 def _times(t: Any, scale: Any) -> Any:
@@ -32,7 +35,19 @@ def _times(t: Any, scale: Any) -> Any:
 )
 def baddbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2)``."""
-    return _scaled_sum(self, batch1.bmm(batch2), beta, alpha)
+    x, y = batch1._shape, batch2._shape
+    if batch1.ndim == 3 and batch2.ndim == 3:
+        self = self.expand((x[0], x[1], y[2]))
+    else:
+        self = self.expand((y[0], x[-2], y[-1]))
+    if self.dtype is not batch1.dtype and batch1.dtype is batch2.dtype:
+        raise RuntimeError(
+            f"Input dtypes must be the same, got: input {_cpp(self)}, batch1: "
+            f"{_cpp(batch1)}, batch2: {_cpp(batch2)}"
+        )
+    if batch1.dtype is batch2.dtype is dtypes.bool:
+        raise NotImplementedError("\"baddbmm\" not implemented for 'Bool'")
+    return scaled_sum(self, batch1.bmm(batch2), beta, alpha)
 
 
 derive(
@@ -55,7 +70,26 @@ derive(
 )
 def addbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2).sum(0)``."""
-    return _scaled_sum(self, batch1.bmm(batch2).sum(0), beta, alpha)
+    for t, label in ((batch1, "batch1"), (batch2, "batch2")):
+        if t.ndim != 3:
+            raise RuntimeError(f"{label} must be a 3D tensor")
+    x, y = batch1._shape, batch2._shape
+    if x[0] != y[0]:
+        raise RuntimeError(
+            f"batch1 and batch2 must have same number of batches, got {x[0]} and {y[0]}"
+        )
+    if x[2] != y[1]:
+        raise RuntimeError(
+            f"Incompatible matrix sizes for bmm ({x[1]}x{x[2]} and {y[1]}x{y[2]})"
+        )
+    self = self.expand((x[1], y[2]))
+    if self.dtype is not batch2.dtype:
+        raise RuntimeError(
+            "self and mat2 must have the same dtype, but got "
+            f"{scalar_type_name(self.dtype)} and {scalar_type_name(batch2.dtype)}"
+        )
+    product = batch1.bmm(batch2).sum(0, dtype=batch1.dtype)
+    return scaled_sum(self, product, beta, alpha)
 
 
 derive(
@@ -84,7 +118,23 @@ derive(
 )
 def addmv(self, mat, vec, *, beta, alpha):
     """``beta * self + alpha * (mat @ vec)``."""
-    return _scaled_sum(self, mat.mv(vec), beta, alpha)
+    if mat.ndim != 2 or vec.ndim != 1 or self.ndim > 1:
+        raise RuntimeError(
+            f"vector + matrix @ vector expected, got {self.ndim}, {mat.ndim}, {vec.ndim}"
+        )
+    rows, columns = mat._shape
+    if columns != vec._shape[0] or self.numel() not in (1, rows):
+        raise RuntimeError(
+            f"size mismatch, got input ({self.numel()}), mat ({rows}x{columns}), vec "
+            f"({vec._shape[0]})"
+        )
+    if not self.dtype is mat.dtype is vec.dtype:
+        own, matrix, vector = (scalar_type_name(t.dtype) for t in (self, mat, vec))
+        raise RuntimeError(
+            "addmv input tensors must have the same dtype, but got "
+            f"{own}, {matrix}, and {vector}"
+        )
+    return scaled_sum(self, mat.mv(vec), beta, alpha)
 
 
 derive(
@@ -103,7 +153,26 @@ derive(
 )
 def addr(self, vec1, vec2, *, beta, alpha):
     """``beta * self + alpha * outer(vec1, vec2)``."""
-    return _scaled_sum(self, vec1.outer(vec2), beta, alpha)
+    for t, label in ((vec1, "vec1"), (vec2, "vec2")):
+        if t.ndim != 1:
+            raise RuntimeError(
+                f"addr: Expected 1-D argument {label}, but got {t.ndim}-D"
+            )
+    self = self.expand((vec1._shape[0], vec2._shape[0]))
+    product = vec1.outer(vec2)
+    kind = dtypes.promote_types(self.dtype, product.dtype)
+    for scale, label in ((beta, "beta"), (alpha, "alpha")):
+        if type(scale) is bool and kind is not dtypes.bool:
+            raise RuntimeError(f"Boolean {label} only supported for Boolean results.")
+        if kind.category <= dtypes.INT and isinstance(scale, float):
+            raise RuntimeError(
+                f"For integral input tensors, argument {label} must not be a floating "
+                "point number."
+            )
+    if kind is dtypes.bool:
+        product = product & bool(alpha)
+        return product if not beta else product | self
+    return scaled_sum(self.to(kind), product.to(kind), beta, alpha)
 
 
 derive(
@@ -124,6 +193,13 @@ def ger(self, vec2):
 def vdot(self, other):
     """The dot product of a vector's conjugate and a vector."""
     return conj(self).dot(other)
+
+
+derive(
+    vdot,
+    self=lambda grad, other: conj(grad) * other,
+    other=lambda grad, self: grad * self,
+)
 
 
 @operator("inner(Tensor self, Tensor other) -> Tensor", tags="out")
@@ -149,29 +225,29 @@ def _tensordot(self, other, dims_self, dims_other):
     if len(dims_self) != len(dims_other):
         raise RuntimeError("both dimension lists should have same length")
     if self.dtype is not other.dtype:
-        raise RuntimeError("tensordot: both inputs should have same dtype")
-    a = [wrap_dim(d, self.ndim) for d in dims_self]
-    b = [wrap_dim(d, other.ndim) for d in dims_other]
-    for i, j in zip(a, b, strict=True):
+        raise RuntimeError("both inputs should have same dtype")
+    a, b = wrap_dims(dims_self, self.ndim), wrap_dims(dims_other, other.ndim)
+    kind = self.dtype
+    for i, j, d, e in zip(a, b, dims_self, dims_other, strict=True):
         n, m = self._shape[i], other._shape[j]
         if n == m:
             continue
         if n == 1:
-            other = other.sum(j, keepdim=True)
+            other = other.sum(j, keepdim=True, dtype=kind)
         elif m == 1:
-            self = self.sum(i, keepdim=True)
+            self = self.sum(i, keepdim=True, dtype=kind)
         else:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {n} in dim {i} "
-                f"and second has size {m} in dim {j}"
+                f"contracted dimensions need to match, but first has size {n} in dim {d} "
+                f"and second has size {m} in dim {e}"
             )
     left = [d for d in range(self.ndim) if d not in a]
     right = [d for d in range(other.ndim) if d not in b]
     rows = [self._shape[d] for d in left]
     columns = [other._shape[d] for d in right]
     size = numel_of([self._shape[d] for d in a])
-    x = self.permute(left + a).reshape((numel_of(rows), size))
-    y = other.permute(b + right).reshape((size, numel_of(columns)))
+    x = self.permute([*left, *a]).reshape((numel_of(rows), size))
+    y = other.permute([*b, *right]).reshape((size, numel_of(columns)))
     return x.mm(y).reshape((*rows, *columns))
 
 
@@ -189,6 +265,11 @@ def tensordot(self, other, dims=2, dims_other=None):
     if isinstance(dims, (list, tuple)):
         first, second = dims
         return torch._tensordot(self, other, as_ints(first), as_ints(second))
+    if not isinstance(dims, int):
+        raise RuntimeError(
+            "tensordot expects dims to be int or tuple[list[int], list[int]] or "
+            f"list[list[int]] containing two lists, but got dims={dims}"
+        )
     if dims < 0:
         raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
     if dims > min(self.ndim, other.ndim):
@@ -198,7 +279,7 @@ def tensordot(self, other, dims=2, dims_other=None):
     return torch._tensordot(self, other, tuple(range(-dims, 0)), tuple(range(dims)))
 
 
-@operator("kron(Tensor self, Tensor other) -> Tensor", tags="out")
+@operator("kron(Tensor self, Tensor other) -> Tensor", tags="out fresh")
 def kron(self, other):
     """The Kronecker product."""
     ndim = max(self.ndim, other.ndim)
@@ -206,7 +287,8 @@ def kron(self, other):
     b = (1,) * (ndim - other.ndim) + other._shape
     x = self.reshape([n for size in a for n in (size, 1)])
     y = other.reshape([n for size in b for n in (1, size)])
-    return (x * y).reshape([n * m for n, m in zip(a, b, strict=True)])
+    made = x * y
+    return torch._unsafe_view(made, [n * m for n, m in zip(a, b, strict=True)])
 
 
 @operator(
@@ -227,6 +309,11 @@ def linalg_cross(self, other, *, dim):
             f"{self._shape[at]} and {other._shape[at]}"
         )
     shape = broadcast_shapes([self._shape, other._shape])
+    if self.dtype is not other.dtype:
+        raise RuntimeError(
+            f"expected scalar type {scalar_type_name(self.dtype)} but found "
+            f"{scalar_type_name(other.dtype)}"
+        )
     a, b = self.expand(shape), other.expand(shape)
     return a.roll(-1, at) * b.roll(-2, at) - a.roll(-2, at) * b.roll(-1, at)
 
@@ -262,135 +349,14 @@ def cdist(x1, x2, p=2.0, compute_mode=None):
     return torch.linalg_vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
-# Einstein's notation.
+def _cdist_backward(
+    grad: Any, x1: Any, x2: Any, result: Any, p: float, needs: Any
+) -> Any:
+    if p == 0:
+        return torch.zeros_like(x1), torch.zeros_like(x2)
+    gaps = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    made = norm_backward(grad, gaps, result, p, -1, False)
+    return made.sum(-2) if needs[0] else None, -made.sum(-3) if needs[1] else None
 
 
-def _parse(equation: str, operands: Any) -> tuple[list[list[Any]], list[Any]]:
-    """The labels of each operand's dims and of the result's; ints stand for ``...``."""
-    text = equation.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(operands):
-        raise RuntimeError(
-            "einsum(): more operands were provided than specified in the equation"
-            if len(terms) < len(operands)
-            else "einsum(): fewer operands were provided than specified in the equation"
-        )
-    inputs = []
-    for i, (term, t) in enumerate(zip(terms, operands, strict=True)):
-        head, dots, tail = term.partition("...")
-        for c in head + tail:
-            if not c.isalpha():
-                raise RuntimeError(
-                    f"einsum(): invalid subscript given at index {text.index(c)} in the "
-                    "equation string, subscripts must be in [a-zA-Z]"
-                )
-        extra = t.ndim - len(head) - len(tail)
-        if extra < 0 or (extra > 0 and not dots):
-            raise RuntimeError(
-                "einsum(): the number of subscripts in the equation "
-                f"({len(head) + len(tail)}) "
-                f"{'is more than' if extra < 0 else 'does not match'} the number of "
-                f"dimensions ({t.ndim}) for operand {i}"
-                + ("" if extra < 0 or dots else " and no ellipsis was given")
-            )
-        inputs.append([*head, *range(-extra, 0), *tail])
-    wide = max((-n for term in inputs for n in term if isinstance(n, int)), default=0)
-    if arrow:
-        head, dots, tail = right.partition("...")
-        for c in head + tail:
-            if (head + tail).count(c) > 1:
-                raise RuntimeError(
-                    f"einsum(): output subscript {c} appears more than once in the output"
-                )
-            if all(c not in term for term in inputs):
-                raise RuntimeError(
-                    f"einsum(): output subscript {c} does not appear in the equation for "
-                    "any input operand"
-                )
-        output = [*head, *(range(-wide, 0) if dots else ()), *tail]
-    else:
-        letters = [n for term in inputs for n in term if isinstance(n, str)]
-        once = sorted(c for c in set(letters) if letters.count(c) == 1)
-        output = [*range(-wide, 0), *once]
-    return inputs, output
-
-
-def _unrepeated(t: Any, labels: list[Any]) -> tuple[Any, list[Any]]:
-    """Repeated labels of one operand become its diagonal."""
-    for label in list(dict.fromkeys(labels)):
-        while labels.count(label) > 1:
-            i = labels.index(label)
-            j = labels.index(label, i + 1)
-            t = t.diagonal(0, i, j)
-            labels = [*labels[:i], *labels[i + 1 : j], *labels[j + 1 :], label]
-    return t, labels
-
-
-def _pair(
-    x: Any, xs: list[Any], y: Any, ys: list[Any], keep: set[Any]
-) -> tuple[Any, list[Any]]:
-    """Two operands in one: shared labels that are kept are batches, others are summed."""
-
-    def alone(t: Any, labels: list[Any], others: list[Any]) -> tuple[Any, list[Any]]:
-        gone = [d for d, n in enumerate(labels) if n not in keep and n not in others]
-        if gone:
-            t = t.sum(gone)
-        return t, [n for d, n in enumerate(labels) if d not in gone]
-
-    x, xs = alone(x, xs, ys)
-    y, ys = alone(y, ys, xs)
-    size = {}  # type: ignore[var-annotated]
-    for t, labels in ((x, xs), (y, ys)):
-        for n, m in zip(labels, t._shape, strict=True):
-            size[n] = m if size.get(n, 1) == 1 else size[n]
-    batch = [n for n in xs if n in ys and n in keep]
-    summed = [n for n in xs if n in ys and n not in keep]
-    rows = [n for n in xs if n not in ys]
-    columns = [n for n in ys if n not in xs]
-
-    def laid(t: Any, labels: list[Any], order: list[list[Any]]) -> Any:
-        flat = [n for group in order for n in group]
-        t = t.permute([labels.index(n) for n in flat]).expand([size[n] for n in flat])
-        return t.reshape([numel_of([size[n] for n in group]) for group in order])
-
-    left, right = (
-        laid(x, xs, [batch, rows, summed]),
-        laid(y, ys, [batch, summed, columns]),
-    )
-    made = left.bmm(right) if summed or rows or columns else left * right
-    labels = [*batch, *rows, *columns]
-    return made.reshape([size[n] for n in labels]), labels
-
-
-@operator(
-    "_einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor",
-    variants="function",
-)
-def _einsum(equation, tensors, *, path):
-    """Sums of products in Einstein's notation, one pair of operands at a time."""
-    labels, output = _parse(equation, tensors)
-    sizes: dict[Any, int] = {}
-    for i, (t, names) in enumerate(zip(tensors, labels, strict=True)):
-        for _d, (n, m) in enumerate(zip(names, t._shape, strict=True)):
-            if sizes.get(n, 1) != 1 and m not in (1, sizes[n]):
-                raise RuntimeError(
-                    f"einsum(): subscript {n} has size {m} for operand {i} which does "
-                    f"not broadcast with previously seen size {sizes[n]}"
-                )
-            sizes[n] = m if sizes.get(n, 1) == 1 else sizes[n]
-    work = [_unrepeated(t, names) for t, names in zip(tensors, labels, strict=True)]
-    steps = list(path) if path else []
-    while len(work) > 1:
-        i, j = (steps.pop(0), steps.pop(0)) if steps else (0, 1)
-        (x, xs), (y, ys) = work[i], work[j]
-        work = [w for k, w in enumerate(work) if k not in (i, j)]
-        keep = {*output, *[n for _, names in work for n in names]}
-        made = _pair(x, xs, y, ys, keep)
-        work.append(made) if path else work.insert(0, made)
-    t, names = work[0]
-    gone = [d for d, n in enumerate(names) if n not in output]
-    if gone:
-        t = t.sum(gone)
-    names = [n for n in names if n in output]
-    return t.permute([names.index(n) for n in output])
+derive_joint(cdist, "x1 x2", _cdist_backward)

@@ -316,23 +316,30 @@ def preserved_strides(t: Tensor) -> tuple[int, ...] | None:
     if dense:
         return strides
     if any(s == 0 and n > 1 for s, n in zip(strides, shape, strict=True)):
-        return _inferred_strides(shape, strides)
+        return inferred_strides(shape, strides)
     result = tuple(made)
     return None if result == contiguous_strides(shape) else result
 
 
-def _inferred_strides(
-    shape: tuple[int, ...], strides: tuple[int, ...]
+def inferred_strides(
+    shape: tuple[int, ...], *operands: tuple[int, ...]
 ) -> tuple[int, ...] | None:
-    """As PyTorch infers dense strides: an insertion sort in which stride 0 is neutral."""
+    """The strides of a result in the memory order of its operands; None: row-major.
+
+    As PyTorch does it: an insertion sort of the dims by the strides of the first operand
+    that tells two dims apart, in which stride 0 is neutral.
+    """
     perm = list(range(len(shape) - 1, -1, -1))
 
     def swap_needed(a: int, b: int) -> int:
-        if strides[a] == 0 or strides[b] == 0:
-            return 0
-        if strides[a] != strides[b]:
-            return -1 if strides[a] < strides[b] else 1
-        return 1 if shape[a] > shape[b] else 0
+        for strides in operands:
+            if strides[a] == 0 or strides[b] == 0:
+                continue
+            if strides[a] != strides[b]:
+                return -1 if strides[a] < strides[b] else 1
+            if shape[a] > shape[b]:
+                return 1
+        return 0
 
     for i in range(1, len(perm)):
         at = i

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch import dtypes
+from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import broadcast_shapes, result_type
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
+from dispatchtorch.ops.statistics import norm_backward
 
 
 @operator(
@@ -106,12 +108,29 @@ def pdist(self, p):
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    rows = self.contiguous()
-    count = rows._shape[0]
+    left, right = _pairs(self)
+    return torch.norm(self.index_select(0, left) - self.index_select(0, right), p, 1)
+
+
+def _pairs(self: Any) -> tuple[Any, Any]:
+    """The first and the second row of each pair."""
+    count = self._shape[0]
     order = torch.arange(count, device=self.device)
     first = order.unsqueeze(1).expand((count, count))
     above = (first < order).reshape(-1)
     left = torch.masked_select(first.reshape(-1), above)
     right = torch.masked_select(order.expand((count, count)).reshape(-1), above)
-    pairs = rows.index_select(0, left) - rows.index_select(0, right)
-    return torch.norm(pairs, p, 1)
+    return left, right
+
+
+def _pdist_backward(grad: Any, self: Any, p: float, result: Any) -> Any:
+    if p == 0:
+        return torch.zeros_like(self)
+    left, right = _pairs(self)
+    gaps = self.index_select(0, left) - self.index_select(0, right)
+    made = norm_backward(grad, gaps, result, p, 1, False)
+    zeros = torch.zeros_like(self)
+    return zeros.index_add(0, left, made).index_add(0, right, made, alpha=-1)
+
+
+derive(pdist, self=_pdist_backward)

@@ -17,20 +17,20 @@ from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops.activation import SELU_ALPHA, SELU_SCALE
 
 
-def _check(input: Any, p: float, features: bool) -> None:
+def _check(p: float) -> None:
     if p < 0 or p > 1:
         raise RuntimeError(
             f"dropout probability has to be between 0 and 1, but got {p:g}"
-        )
-    if features and input.ndim < 2:
-        raise RuntimeError(
-            "Feature dropout requires at least 2 dimensions in the input"
         )
 
 
 def _noise(x: Any, p: float, features: bool) -> Any:
     """Ones with probability 1 - p, else zeros: for each element, or each channel."""
     if features:
+        if x.ndim < 2:
+            raise RuntimeError(
+                "Feature dropout requires at least 2 dimensions in the input"
+            )
         shape = (*x._shape[:2], *([1] * (x.ndim - 2)))
         return x.new_empty(shape).bernoulli_(1 - p)
     return torch.empty_like(x).bernoulli_(1 - p)
@@ -59,7 +59,7 @@ def _family(name: str, features: bool, alpha: bool, documentation: str) -> None:
     """``name(Tensor input, float p, bool train)`` and ``name_``."""
 
     def forward(input, p, train):  # type: ignore[no-untyped-def]
-        _check(input, p, features)
+        _check(p)
         if p == 0 or not train or not numel_of(input._shape):
             return input
         if p == 1:
@@ -70,7 +70,7 @@ def _family(name: str, features: bool, alpha: bool, documentation: str) -> None:
         return input * _scaled_noise(input, p, features)
 
     def inplace(self, p, train):  # type: ignore[no-untyped-def]
-        _check(self, p, features)
+        _check(p)
         if p == 0 or not train or not numel_of(self._shape):
             return self
         if p == 1:

@@ -7,6 +7,7 @@ from typing import Any
 from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half
 
 __all__: list[str] = []
@@ -225,7 +226,7 @@ def _sampled_back(
         made[0] = image.reshape(input._shape).to(kept[0])  # type: ignore[union-attr]
     if needs[1]:
         made[1] = torch.stack(moved, -1).reshape(grid._shape).to(kept[1])
-    return made
+    return linked(made, input, grid)
 
 
 def _check(x: Any, grid: Any, mode: int) -> None:

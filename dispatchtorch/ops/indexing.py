@@ -167,47 +167,102 @@ def _(self, indices):
 
 @index_put.preparation
 def _(self, indices, values, accumulate):
+    places = expand_masks(self, indices)
     if self.dtype is not values.dtype:
+        shape = indexed_shape(self, places)
+        if 0 in shape:
+            return self, places, values.to(self.dtype), accumulate
+        if broadcast_shapes([shape, values._shape]) != shape:
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(values._shape)} cannot be "
+                f"broadcast to indexing result of shape {list(shape)}"
+            )
         raise RuntimeError(
             "Index put requires the source and destination dtypes match, got "
             f"{scalar_type_name(self.dtype)} for the destination and "
             f"{scalar_type_name(values.dtype)} for the source."
         )
-    return self, expand_masks(self, indices), values, accumulate
+    given = [each for each in indices if each is not None]
+    if len(given) == 1 and given[0].dtype is dtypes.uint8 and values.numel() == 1:
+        raise RuntimeError(  # PyTorch fills by such a mask, and then refuses it
+            "masked_fill_ only supports boolean masks, but got mask with dtype unsigned "
+            "char"
+        )
+    return self, places, values, accumulate
 
 
 def expand_masks(self: Any, indices: Any) -> list[Any]:
     """Index tensors with masks turned into positions, checked against the sizes."""
     made: list[Any] = []
+    common: Any = None
+    differ = False
     for each in indices:
         if each is None:
             made.append(None)
             continue
-        if each.dtype in (dtypes.bool, dtypes.uint8):
-            for k in range(each.ndim):
-                own = self._shape[len(made) + k] if len(made) + k < self.ndim else None
-                if own is None:
-                    raise IndexError(
-                        f"too many indices for tensor of dimension {self.ndim}"
-                    )
-                if each._shape[k] != own:
-                    raise IndexError(
-                        f"The shape of the mask {list(each._shape)} at index {k} does "
-                        f"not match the shape of the indexed tensor {list(self._shape)} "
-                        f"at index {len(made) + k}"
-                    )
-            made.extend(torch.nonzero(each).unbind(1))
-            continue
-        if each.dtype not in (dtypes.int64, dtypes.int32, dtypes.int16, dtypes.int8):
+        dtype = each.dtype
+        if dtype is dtypes.bool or dtype is dtypes.uint8:
+            parts = _positions(self, each, len(made))
+        elif dtype is dtypes.int64:
+            parts = (each,)
+        elif dtype is dtypes.int32:
+            parts = (each.to(dtypes.int64),)
+        else:
             raise IndexError(
                 "tensors used as indices must be long, int, byte or bool tensors"
             )
-        made.append(each if each.dtype is dtypes.int64 else each.to(dtypes.int64))
+        made.extend(parts)
+        for part in parts:
+            if common is not None and part._shape != common:
+                differ = True
+            common = part._shape
+    if differ:
+        _check_broadcast(made)
     if len(made) > self.ndim:
         raise IndexError(
             f"too many indices for tensor of dimension {self.ndim} (got {len(made)})"
         )
     return made
+
+
+def _positions(self: Any, mask: Any, dim: int) -> tuple[Any, ...]:
+    """The places where a mask over dims from ``dim`` on is true, by dim."""
+    for k, size in enumerate(mask._shape):
+        if dim + k >= self.ndim:
+            raise IndexError(f"too many indices for tensor of dimension {self.ndim}")
+        if size != self._shape[dim + k]:
+            raise IndexError(
+                f"The shape of the mask {list(mask._shape)} at index {k} does not match "
+                f"the shape of the indexed tensor {list(self._shape)} at index {dim + k}"
+            )
+    if mask.dtype is dtypes.uint8:
+        _warn_of_bytes()
+    found: tuple[Any, ...] = nonzero(mask, as_tuple=True)
+    return found
+
+
+def _warn_of_bytes() -> None:
+    import warnings
+
+    from dispatchtorch.out_argument import user_level
+
+    warnings.warn(
+        "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+        "torch.bool instead.",
+        UserWarning,
+        stacklevel=user_level(),
+    )
+
+
+def _check_broadcast(made: list[Any]) -> None:
+    shapes = [each._shape for each in made if each is not None]
+    try:
+        broadcast_shapes(shapes)
+    except RuntimeError:
+        raise IndexError(
+            "shape mismatch: indexing tensors could not be broadcast together with "
+            f"shapes {', '.join(str(list(each)) for each in shapes)}"
+        ) from None
 
 
 def indexed_shape(x: Any, indices: Any) -> tuple[int, ...]:

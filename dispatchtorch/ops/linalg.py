@@ -10,18 +10,26 @@ from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, torch
 
-
 _PLAIN = Plain()
+_BOOL = dtypes.bool.bit
 
 
-def _same_dtype(a: Any, b: Any, name: str = "") -> None:
+def _same_dtype(a: Any, b: Any, kernel: str) -> None:
+    """One dtype, and not bool, for which there are no products."""
     if (a._keys ^ b._keys) & dtypes.DTYPE_MASK:
+        if kernel == "bmm":
+            raise RuntimeError(
+                f"expected scalar type {scalar_type_name(a.dtype)} but found "
+                f"{scalar_type_name(b.dtype)}"
+            )
         raise RuntimeError(
             f"expected m1 and m2 to have the same dtype, but got: {_cpp(a)} != {_cpp(b)}"
-            if name != "dot"
+            if kernel != "dot"
             else "dot : expected both vectors to have same dtype, but found "
             f"{scalar_type_name(a.dtype)} and {scalar_type_name(b.dtype)}"
         )
+    if a._keys & dtypes.bool.bit:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
 _CPP = {
@@ -51,7 +59,7 @@ def _(self, mat2):
             "Expected size for first two dimensions of batch2 tensor to be: "
             f"[{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]."
         )
-    _same_dtype(self, mat2)
+    _same_dtype(self, mat2, "bmm")
     return self, mat2
 
 
@@ -80,7 +88,7 @@ def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
         len(x) == 2
         and len(y) == 2
         and x[1] == y[0]
-        and not ((a._keys ^ b._keys) & dtypes.DTYPE_MASK)
+        and not ((a._keys ^ b._keys) & dtypes.DTYPE_MASK | a._keys & _BOOL)
     ):
         return a, b
     for t, label in ((a, "self"), (b, "mat2")):
@@ -91,7 +99,7 @@ def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
             f"mat1 and mat2 shapes cannot be multiplied ({x[0]}x{x[1]} and "
             f"{y[0]}x{y[1]})"
         )
-    _same_dtype(a, b)
+    _same_dtype(a, b, "addmm_impl_cpu_")
     return a, b
 
 
@@ -115,6 +123,13 @@ def mv(self, vec):
             f"size mismatch, got input ({self._shape[0]}), mat "
             f"({self._shape[0]}x{self._shape[1]}), vec ({vec._shape[0]})"
         )
+    if (self._keys ^ vec._keys) & dtypes.DTYPE_MASK:
+        own, other = scalar_type_name(self.dtype), scalar_type_name(vec.dtype)
+        raise RuntimeError(
+            "addmv input tensors must have the same dtype, but got "
+            f"{other}, {own}, and {other}"
+        )
+    _same_dtype(self, vec, "addmv_impl_cpu")
     return self.mm(vec.unsqueeze(1)).squeeze(1)
 
 
@@ -165,23 +180,39 @@ def matmul(self, other):
     if a == 2 and b == 1:
         return self.mv(other)
     if a == 1 and b == 2:
-        return self.unsqueeze(0).mm(other).squeeze(0)
-    if a >= 3 and b <= 2 and not (other.requires_grad and a > 3 and b == 1):
-        # Batches of rows against one matrix fold into one product.
+        made = self.unsqueeze(0).mm(other)
+        return torch._unsafe_view(made, made._shape[1:])
+    if a >= 3 and b <= 2 and _folds(self, other, False):
         return _folded(self, other)
+    if b >= 3 and a <= 2 and _folds(other, self, a == 2):
+        turned = other.transpose(-2, -1)
+        if a == 1:
+            return _folded(turned, self)
+        return _folded(turned, self.t()).transpose(-2, -1).contiguous()
     return _batched(self, other)
+
+
+def _folds(batch: Any, other: Any, copies: bool) -> bool:
+    """Whether a batch of matrices against one matrix (or vector) is one product.
+
+    It saves the other's expanded gradient. Else it is only worth it where the batch
+    needn't be copied for it, nor the result.
+    """
+    if other.requires_grad:
+        return True
+    if copies:
+        return False
+    shape, strides = batch._shape, batch.stride()
+    return 0 in shape or all(
+        strides[i] == strides[i + 1] * shape[i + 1] for i in range(len(shape) - 2)
+    )
 
 
 def _folded(self: Any, other: Any) -> Any:
     shape = self._shape
-    if other.ndim == 1:
-        rows = (
-            self.reshape((-1, shape[-1]))
-            if 0 not in shape
-            else self.reshape((numel_of(shape[:-1]), shape[-1]))
-        )
-        return rows.mv(other).reshape(shape[:-1])
     rows = self.reshape((numel_of(shape[:-1]), shape[-1]))
+    if other.ndim == 1:
+        return torch._unsafe_view(rows.mv(other), shape[:-1])
     return torch._unsafe_view(rows.mm(other), (*shape[:-1], other._shape[1]))
 
 
@@ -193,21 +224,17 @@ def _batched(self: Any, other: Any) -> Any:
         other = other.unsqueeze(1)
     x, y = self._shape, other._shape
     batch = broadcast_shapes([x[:-2], y[:-2]])
+    size = numel_of(batch)
     if x[-1] != y[-2]:
         raise RuntimeError(
             "Expected size for first two dimensions of batch2 tensor to be: "
-            f"[{numel_of(batch)}, {x[-1]}] but got: [{numel_of(batch)}, {y[-2]}]."
+            f"[{size}, {x[-1]}] but got: [{size}, {y[-2]}]."
         )
-    size = numel_of(batch)
     left = self.expand((*batch, *x[-2:])).reshape((size, *x[-2:]))
     right = other.expand((*batch, *y[-2:])).reshape((size, *y[-2:]))
-    made = left.bmm(right)
-    shape = (*batch, x[-2], y[-1])
-    if vector_first:
-        return made.reshape((*batch, y[-1]))
-    if vector_last:
-        return made.reshape((*batch, x[-2]))
-    return torch._unsafe_view(made, shape)
+    rows = () if vector_first else (x[-2],)
+    columns = () if vector_last else (y[-1],)
+    return torch._unsafe_view(left.bmm(right), (*batch, *rows, *columns))
 
 
 @operator(
@@ -219,7 +246,16 @@ def _batched(self: Any, other: Any) -> Any:
 def addmm(self, mat1, mat2, *, beta, alpha):
     """``beta * self + alpha * (mat1 @ mat2)``."""
     _addmm_arguments(self, mat1, mat2, beta, alpha)
-    product = mat1.mm(mat2)
+    return scaled_sum(self, mat1.mm(mat2), beta, alpha)
+
+
+def scaled_sum(self: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    """``beta * self + alpha * product``, where a beta of 0 drops even NaN.
+
+    Integers truncate both scalars.
+    """
+    if self.dtype.category <= dtypes.INT:
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         product = product * alpha
     if beta == 0:
@@ -229,12 +265,17 @@ def addmm(self, mat1, mat2, *, beta, alpha):
 
 @addmm.preparation
 def _addmm_arguments(self, mat1, mat2, beta, alpha):
-    _check_mm(mat1, mat2)
-    if (self._keys ^ mat1._keys) & dtypes.DTYPE_MASK:
+    for t, label in ((mat1, "mat1"), (mat2, "mat2")):
+        if t.ndim != 2:
+            raise RuntimeError(f"{label} must be a matrix, got {t.ndim}-D tensor")
+    if (self._keys ^ mat2._keys) & dtypes.DTYPE_MASK and mat1._shape[1] == mat2._shape[
+        0
+    ]:
         raise RuntimeError(
             "self and mat2 must have the same dtype, but got "
             f"{scalar_type_name(self.dtype)} and {scalar_type_name(mat2.dtype)}"
         )
+    _check_mm(mat1, mat2)
     shape = (mat1._shape[0], mat2._shape[1])
     own = self._shape
     if own != shape and (
@@ -261,10 +302,16 @@ derive(
 )
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``, over the last dim."""
-    if bias is not None and input.ndim == 2:
+    if bias is None:
+        return input.matmul(weight.t())
+    if input.ndim == 2:
         return torch.addmm(bias, input, weight.t())
-    made = input.matmul(weight.t())
-    return made if bias is None else made + bias
+    if bias.ndim == 1 and input.ndim and input.is_contiguous():
+        shape = input._shape
+        rows = input.reshape((numel_of(shape[:-1]), shape[-1]))
+        made = torch.addmm(bias, rows, weight.t())
+        return made.view((*shape[:-1], made._shape[1]))
+    return input.matmul(weight.t()) + bias
 
 
 def _outer_check(a: Any, b: Any) -> None:

@@ -441,6 +441,8 @@ def _check_ormqr(self: Any, tau: Any, other: Any, left: bool) -> None:
 def _ormqr_backward(
     grad: Any, self: Any, input2: Any, input3: Any, left: bool, transpose: bool
 ) -> Any:
+    if not self.numel() or not input2.numel() or not input3.numel():
+        return None, None, None
     c, g = (input3, grad) if left else (mH(input3), mH(grad))
     first, second, third = _reflect_backward(g, self, input2, c, left == transpose)
     return first, second, third if left else mH(third)

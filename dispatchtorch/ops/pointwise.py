@@ -17,10 +17,11 @@ from dispatchtorch.dispatch.operator import (
     operator,
     primitive,
 )
+from dispatchtorch.dtypes import COMPLEX_MASK
 from dispatchtorch.lift import Pointwise, native_as, result_keys, result_type
 from dispatchtorch.lift.pointwise import Broadcast, Failed
 from dispatchtorch.ops._common import conj, torch
-from dispatchtorch.tensor import bare, new_tensor
+from dispatchtorch.tensor import Tensor, bare, new_tensor
 
 _NO_BOOL_NEG = {
     dtypes.BOOL: "Negation, the `-` operator, on a bool tensor is not supported. If you "
@@ -201,10 +202,19 @@ derive(
 )
 
 mul = _binary("mul")
+# Real factors are told from complex ones here, which is quicker than to ask conj.
 derive(
     mul,
-    self=lambda grad, other: grad * conj(other),
-    other=lambda grad, self: grad * conj(self),
+    self=lambda grad, other: (
+        grad * other
+        if type(other) is Tensor and not other._keys & COMPLEX_MASK
+        else grad * conj(other)
+    ),
+    other=lambda grad, self: (
+        grad * self
+        if type(self) is Tensor and not self._keys & COMPLEX_MASK
+        else grad * conj(self)
+    ),
 )
 
 
@@ -611,7 +621,13 @@ def _pow_exponent(grad: Any, self: Any, exponent: Any, result: Any) -> Any:
     return torch.where(zero, 0, made)
 
 
-derive(_pow, name_="PowBackward0", self=_pow_self, exponent=_pow_exponent)
+derive(
+    _pow,
+    name_="PowBackward1",
+    number_name_="PowBackward0",
+    self=_pow_self,
+    exponent=_pow_exponent,
+)
 
 # Division that rounds.
 
@@ -621,16 +637,19 @@ def _quotient(kernel: str) -> Pointwise:
 
 
 floor_divide = _binary("floor_divide", _quotient("div_floor_cpu"))
-derive(floor_divide, self=_zeros, other=_zeros)
 remainder = _binary("remainder", _quotient("remainder_cpu"))
 derive(
     remainder,
+    name_="RemainderBackward1",
+    number_name_="RemainderBackward0",
     self=lambda grad: grad,
     other=lambda grad, self, other: -grad * torch.floor(self / other),
 )
 fmod = _binary("fmod", _quotient("fmod_cpu"))
 derive(
     fmod,
+    name_="FmodBackward1",
+    number_name_="FmodBackward0",
     self=lambda grad: grad,
     other=lambda grad, self, other: -grad * torch.trunc(self / other),
 )
@@ -739,6 +758,7 @@ def _number_like(self: Any, number: Any) -> Any:
 
 derive(
     rsub,
+    number_name_="RsubBackward1",
     self=lambda grad, alpha: -grad if alpha == 1 else grad * -conj(alpha),
     other=lambda grad: grad,
 )

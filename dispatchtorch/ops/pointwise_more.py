@@ -318,6 +318,7 @@ def x_log(name: str, log: Any) -> Any:
 xlogy = x_log("xlogy", lambda y: torch.log(y))
 derive(
     xlogy,
+    number_name_="XlogyBackward2",
     self=lambda grad, self, other: (
         grad * torch.where((self == 0) & (other <= 0), 0, _log_of(grad, other))
     ),
@@ -361,16 +362,17 @@ def _copysign_backward(grad: Any, self: Any, result: Any) -> Any:
     return torch.where(self == 0, 0, grad * (result / self))
 
 
-derive(copysign, self=_copysign_backward, other=_zeros)
+derive(
+    copysign, number_name_="CopysignBackward1", self=_copysign_backward, other=_zeros
+)
 
 _heaviside = _refusing("heaviside is not yet implemented for complex tensors.")
 heaviside = operator(
     "heaviside(Tensor self, Tensor values) -> Tensor",
     lift=_heaviside,
     inplace=True,
-    tags="pointwise",
+    tags="pointwise no_derivative",
 )(lambda self, values: torch.where(self == 0, values, (self > 0).to(self.dtype)))
-nondifferentiable(heaviside)
 
 
 def _broadcast(*tensors: Any) -> list[Any]:
@@ -415,7 +417,11 @@ def _nextafter(self: Any, other: Any) -> Any:
 
 
 nextafter = _binary("nextafter", _float_only("nextafter"), _nextafter, other="Tensor")
-nondifferentiable(nextafter)
+derive(
+    nextafter,
+    self=lambda grad, self, other: torch.where(self == other, 0, grad),
+    other=_zeros,
+)
 
 
 def _extreme(name: str, wins: str, text: str) -> Any:
@@ -444,6 +450,13 @@ fmin = _extreme("fmin", "le", "{op} not implemented for complex tensors.")
 def ldexp(self, other):
     """``self * 2**other``."""
     return torch.mul(self, torch.pow(2.0, other))
+
+
+derive(
+    ldexp,
+    self=lambda grad, other: grad * conj(torch.pow(2.0, other)),
+    other=lambda grad, result: grad * conj(result) * math.log(2),
+)
 
 
 def _shift_amount(self: Any, other: Any) -> tuple[Any, Any]:

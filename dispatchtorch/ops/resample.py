@@ -148,6 +148,25 @@ def _taps(kind: str, size: int, out: int, align: bool, scale: float) -> Taps:
     return _RULES[kind](size, out, align, scale)
 
 
+@lru_cache(256)
+def _whole(taps: Taps) -> tuple[Taps, int]:
+    """Taps whose weights are whole numbers of 16 bits, and the unit they count in.
+
+    Bytes are resampled so, as Pillow does it; sums stay exact in float32.
+    """
+    most = max(abs(w) for _, weights in taps for w in weights or (1.0,))
+    bits = 0
+    while bits < 22 and int(0.5 + most * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    unit = 1 << bits
+    made = []
+    for row, weights in taps:
+        given = weights or (1.0,) * len(row)
+        whole = [int(w * unit + math.copysign(0.5, w)) for w in given]
+        made.append((row, tuple(map(float, whole))))
+    return tuple(made), unit
+
+
 def _row(like: Any, weights: Any, dim: int) -> Any:
     """Weights along a dim, in the dtype of a tensor."""
     shape = [1] * like.ndim
@@ -171,14 +190,18 @@ def _resized(self, kind, output_size, align_corners, scales):
     byte = self.dtype is dtypes.uint8 and not kind.startswith("nearest")
     x = self.to(torch.float32) if half(self) or byte else self
     for dim, taps in _plan(self._shape, kind, output_size, align_corners, scales):
+        unit = 1
+        if byte:
+            taps, unit = _whole(taps)
         made = None
         for row, weights in taps:
             part = x.index_select(dim, int_line(x, row))
             if weights is not None:
                 part = part.mul_(_row(x, weights, dim))
             made = part if made is None else made.add_(part)
-        # PyTorch rounds bytes after each dim.
-        x = torch.clamp(made.round(), 0, 255) if byte else made  # type: ignore[union-attr]
+        x = made
+        if byte:  # rounded after each dim
+            x = torch.clamp(torch.floor((made + unit // 2) / unit), 0, 255)
     made = x.to(self.dtype)
     if made.data_ptr() == self.data_ptr():
         made = made.clone(memory_format=contiguous_format)

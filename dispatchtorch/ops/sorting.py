@@ -543,8 +543,7 @@ def searchsorted_scalar(sorted_sequence, input, *, out_int32, right, side, sorte
 def _check_boundaries(boundaries: Any) -> None:
     if boundaries.ndim != 1:
         raise RuntimeError(
-            "bucketize(): boundaries tensor must be 1 dimension, but got dim("
-            f"{boundaries.ndim})"
+            f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})"
         )
 
 

@@ -148,9 +148,7 @@ digamma = _both("digamma", "digamma", "digamma")
 derive(digamma, self=lambda grad, self: grad * torch.polygamma(1, self))
 
 
-@operator(
-    "polygamma(int n, Tensor self) -> Tensor", tags="out", variants="function method"
-)
+@operator("polygamma(int n, Tensor self) -> Tensor", tags="out", variants="function")
 def polygamma(n, self):
     """The ``n``-th derivative of digamma."""
     if n < 0:
@@ -216,6 +214,7 @@ def _zeta_self(grad: Any) -> Any:
 
 derive(
     zeta,
+    number_name_="SpecialZetaBackward1",
     self=_zeta_self,
     other=lambda grad, self, other: (
         grad * -self * torch.special_zeta(self + 1.0, other)
@@ -247,6 +246,7 @@ xlog1py = x_log("special_xlog1py", lambda y: torch.log1p(y))
 derive(
     xlog1py,
     name_="SpecialXlog1PyBackward0",
+    number_name_="SpecialXlog1PyBackward2",
     self=lambda grad, self, other: (
         grad * torch.where((self == 0) & (other <= -1), 0, _log1p_of(grad, other))
     ),
@@ -280,18 +280,26 @@ def _over(value: Any, self: Any) -> Any:
     return torch.where(zero, 0.5, value / torch.where(zero, 1, self))
 
 
-derive(
-    i1,
-    self=lambda grad, self, result: grad * (torch.i0(self) - _over(result, self)),
-)
-derive(
-    i1e,
-    name_="SpecialI1EBackward0",
-    self=lambda grad, self, result: (
-        grad
-        * (torch.special_i0e(self) - result * torch.sgn(self) - _over(result, self))
-    ),
-)
+def _refuse_halves(self: Any, name: str) -> None:
+    if self.dtype in _HALVES:
+        raise NotImplementedError(
+            f"\"{name}_backward\" not implemented for '{scalar_type_name(self.dtype)}'"
+        )
+
+
+def _i1_backward(grad: Any, self: Any, result: Any) -> Any:
+    _refuse_halves(self, "i1")
+    return grad * (torch.i0(self) - _over(result, self))
+
+
+def _i1e_backward(grad: Any, self: Any, result: Any) -> Any:
+    _refuse_halves(self, "i1e")
+    slope = torch.special_i0e(self) - result * torch.sgn(self) - _over(result, self)
+    return grad * slope
+
+
+derive(i1, self=_i1_backward)
+derive(i1e, name_="SpecialI1EBackward0", self=_i1e_backward)
 for _name in """
     bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_i0 modified_bessel_i1
     modified_bessel_k0 modified_bessel_k1 airy_ai spherical_bessel_j0

@@ -22,7 +22,7 @@ from dispatchtorch.ops._precision import single
 from dispatchtorch.ops.creation import as_dtype
 from dispatchtorch.ops.reduction import sum_dtype, unsqueeze_dims
 
-__all__ = ["float_of", "squared"]
+__all__ = ["float_of", "norm_backward", "squared"]
 
 
 def float_of(t: Any) -> Any:
@@ -239,7 +239,7 @@ def _order_name(order: float) -> str:
     return f"{order:g}"
 
 
-def _norm_backward(
+def norm_backward(
     grad: Any,
     self: Any,
     result: Any,
@@ -271,7 +271,7 @@ def _norm_backward(
     return self * self.abs().pow(order - 2) * scale
 
 
-derive(linalg_vector_norm, self=_norm_backward)
+derive(linalg_vector_norm, self=norm_backward)
 
 
 @operator(
@@ -296,6 +296,18 @@ def norm(self, p, dim=None, keepdim=False, *, dtype=None):
 def dist(self, other, p=2):
     """The norm of the difference of two tensors."""
     return torch.linalg_vector_norm(self - other, p)
+
+
+def _dist_backward(grad: Any, self: Any, other: Any, p: Any, result: Any) -> Any:
+    return norm_backward(grad, self - other, result, p, None, False)
+
+
+def _dist_other(grad: Any, self: Any, other: Any, p: Any, result: Any) -> Any:
+    made = norm_backward(grad, self - other, result, p, None, False)
+    return None if made is None else -made
+
+
+derive(dist, self=_dist_backward, other=_dist_other)
 
 
 @operator(
@@ -421,6 +433,10 @@ def nanmean(self, dim=None, keepdim=False, *, dtype=None):
 )
 def aminmax(self, *, dim, keepdim):
     """The least and the greatest element, of all or along a dim."""
+    if dim is not None and self.ndim and self._shape[wrap_dim(dim, self.ndim)] == 0:
+        raise IndexError(
+            f"aminmax: Expected reduction dim {dim} to have non-zero size."
+        )
     if self.numel() == 0 and dim is None:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as "

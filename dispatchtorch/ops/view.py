@@ -366,7 +366,7 @@ def _slice(shape, strides, offset, dim=0, start=None, end=None, step=1) -> Layou
     """Every ``step``-th element of a dim from ``start`` to before ``end``."""
     ndim = len(shape)
     if ndim == 0:
-        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     dim = wrap_dim(dim, ndim)
     if step <= 0:
         raise RuntimeError("slice step must be positive")

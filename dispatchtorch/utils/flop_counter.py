@@ -128,7 +128,9 @@ def _conv_input_flop(grad_shape: Any, w_shape: Any, *args: Any, **kw: Any) -> in
 def _conv_weight_flop(
     grad_shape: Any, x_shape: Any, *args: Any, out_shape: Any = None, **kw: Any
 ) -> int:
-    return _conv_flop(grad_shape[0], grad_shape[2:], out_shape)
+    # As PyTorch counts it, groups aren't taken into account here.
+    full = (grad_shape[1], x_shape[1], *out_shape[2:])
+    return _conv_flop(grad_shape[0], grad_shape[2:], full)
 
 
 @register_flop_formula(aten._fused_attention)

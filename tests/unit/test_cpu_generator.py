@@ -232,12 +232,12 @@ EXACT = {
     ),
     "bernoulli_": (
         [*FLOATS, *INTS, "bool"],
-        lambda g, n, d: g.bernoulli_scalar((n,), 0.3, d),
+        lambda g, n, d: g.bernoulli_scalar((n,), d, 0.3),
         lambda t, g: t.bernoulli_(0.3, generator=g),
     ),
     "geometric_": (
         FLOATS + INTS,
-        lambda g, n, d: g.geometric((n,), 0.01, d),
+        lambda g, n, d: g.geometric((n,), d, 0.01),
         lambda t, g: t.geometric_(0.01, generator=g),
     ),
 }
@@ -319,7 +319,7 @@ def test_dropout_masks_are_pytorchs(oracle):
     with oracle.random.fork_rng():
         oracle.manual_seed(14)
         expected = oracle.nn.functional.dropout(oracle.ones(30, 40), 0.3)
-    mask = ours.bernoulli_scalar((30, 40), 1 - 0.3, np.float32)
+    mask = ours.bernoulli_scalar((30, 40), np.float32, 1 - 0.3)
     assert_same(mask / np.float32(1 - 0.3), expected.numpy())
 
 

@@ -115,7 +115,7 @@ def _held(dtype: DType, value: int) -> int:
     single = np.int64(value).astype(np.float64 if dtype.itemsize == 8 else np.float32)
     with np.errstate(over="ignore"):
         held = float(single.astype(dtype))
-    return int(held) if abs(held) <= 2.0**63 else value
+    return int(held) if -(2.0**63) <= held < 2.0**63 else value
 
 
 def _narrowed(dtype: DType, low: int, high: int) -> tuple[int, int]:

@@ -26,6 +26,9 @@ _FROM_HOST = dtypes._BY_HOST
 from_host_dtype = dtypes.from_host_dtype
 
 
+_PLAIN_FLOATS = (dtypes.float32, dtypes.float64)
+
+
 class XpBackend(Backend):
     """What devices on NumPy-like array libraries share.
 
@@ -97,11 +100,7 @@ class NumpyBackend(XpBackend):
         return np.empty(shape, dtype.host)
 
     def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> Any:
-        if (
-            dtype.is_floating_point
-            and dtype.itemsize >= 4
-            and type(value) in (int, float)
-        ):
+        if dtype in _PLAIN_FLOATS and type(value) in (int, float):
             try:
                 return np.array(value, dtype.host)
             except OverflowError:

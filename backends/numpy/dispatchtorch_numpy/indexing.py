@@ -166,14 +166,26 @@ def kernels_for(xp: Any) -> Kernels:
 
     def key_of(x: Any, indices: Any) -> Any:
         for d, each in enumerate(indices):
-            if each is not None:
+            if each is not None and (x.size or not x.shape[d]):
                 _check_index(xp, each, x.shape[d], d)
+        if not x.size:  # then no element is read, and no index is wrong
+            indices = [
+                each if each is None or not n else each % n
+                for each, n in zip(indices, x.shape, strict=False)
+            ]
         return tuple(slice(None) if each is None else each for each in indices)
 
     @kernel("index.Tensor")
     def index(x: Any, indices: Any) -> Any:
         made = x[key_of(x, indices)]
-        return made if made.flags.c_contiguous else xp.ascontiguousarray(made)
+        if x.flags.c_contiguous:
+            if made.flags.c_contiguous and 1 not in made.shape:
+                return made
+            dense = xp.empty(made.shape, made.dtype)
+        else:
+            dense = _in_order_of(xp, made, x, indices)
+        dense[...] = made
+        return dense
 
     @kernel("index_put")
     def index_put(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
@@ -274,8 +286,34 @@ def _check_range(xp: Any, index: Any, size: int, dim: int) -> None:
         )
 
 
+def _in_order_of(xp: Any, made: Any, x: Any, indices: Any) -> Any:
+    """An empty array like ``made`` in the memory order that PyTorch gives a read."""
+    from dispatchtorch.ops.creation import inferred_strides
+
+    given = [d for d, each in enumerate(indices) if each is not None]
+    arrays = np.broadcast_arrays(*[indices[d] for d in given])
+    lead, count = given[0], arrays[0].ndim
+    if given[-1] - lead + 1 != len(given):
+        lead = 0  # tensors of indices apart from each other come first
+    kept = [s for d, s in enumerate(x.strides) if d not in given]
+    own = (*kept[:lead], *[0] * count, *kept[lead:])
+    rest = len(kept) - lead
+    strides = inferred_strides(
+        made.shape,
+        own,
+        *[(*[0] * lead, *each.strides, *[0] * rest) for each in arrays],
+    )
+    if strides is None:
+        return xp.empty(made.shape, made.dtype)
+    order = sorted(range(made.ndim), key=lambda d: (-strides[d], -made.shape[d]))
+    memory = xp.empty([made.shape[d] for d in order], made.dtype)
+    return memory.transpose(sorted(range(made.ndim), key=order.__getitem__))
+
+
 def _check_index(xp: Any, index: Any, size: int, dim: int) -> None:
     if index.size and (index.min() < -size or index.max() >= size):
+        if not size:
+            raise IndexError("index is out of bounds for dimension with size 0")
         bad = index[(index < -size) | (index >= size)].reshape(-1)[0]
         raise IndexError(
             f"index {int(bad)} is out of bounds for dimension {dim} with size {size}"

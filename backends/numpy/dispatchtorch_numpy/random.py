@@ -316,7 +316,8 @@ class CPUGenerator(MT19937Stream):
             raise RuntimeError(
                 f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}"
             )
-        if cpp_name(dt) and dtype_name(dt) not in DIGITS:
+        shape = _tuple(shape)
+        if 0 not in shape and cpp_name(dt) and dtype_name(dt) not in DIGITS:
             raise RuntimeError(
                 "Exponential distribution is a continuous probability distribution. "
                 f"dtype must be a floating point but you specified {torch_name(dt)}"
@@ -403,7 +404,7 @@ class CPUGenerator(MT19937Stream):
 
     # ------------------------------------------------------- trials and classes
 
-    def bernoulli_scalar(self, shape: Shape, p: float, dtype: Any) -> Array:
+    def bernoulli_scalar(self, shape: Shape, dtype: Any, p: float) -> Array:
         """Ones with probability `p`, else zeros, as `bernoulli_(p)` and dropout."""
         dt = np.dtype(dtype)
         if not 0.0 <= p <= 1.0:
@@ -442,7 +443,7 @@ class CPUGenerator(MT19937Stream):
             hits = draw(flat.size) < flat
         return hits.astype(dt).reshape(p.shape)
 
-    def geometric(self, shape: Shape, p: float, dtype: Any) -> Array:
+    def geometric(self, shape: Shape, dtype: Any, p: float) -> Array:
         """Trials up to the first success, as `geometric_`."""
         dt = np.dtype(dtype)
         if not 0.0 < p < 1.0:
@@ -455,7 +456,11 @@ class CPUGenerator(MT19937Stream):
             np.log(u, out=u)
             u /= log_miss
             np.ceil(u, out=u)
-            return u.astype(np.int64) if dt.kind in "iu" else u
+            if dt.kind not in "iu":
+                return u
+            if dt.itemsize < 8:  # by way of 32 bits, as processors convert
+                u[u >= 2.0**31] = -(2.0**31)
+            return u.astype(np.int64)
 
         return self._fill_silently(shape, dt, draw)
 

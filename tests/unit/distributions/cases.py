@@ -7,7 +7,7 @@ from __future__ import annotations
 
 _SCALES = "torch.tensor([0.3, 1.0, 4.0])"
 _LOCS = "torch.tensor([-1.0, 0.0, 2.5])"
-_PROBS = "torch.tensor([[0.1, 0.5, 0.499], [0.9, 0.7, 0.501]])"
+_PROBS = "torch.tensor([[0.1, 0.5, 0.4995], [0.9, 0.7, 0.5005]])"
 _WEIGHTS = "torch.tensor([[0.2, 0.3, 0.5], [1.0, 4.0, 2.0]])"
 _SQUARE = "torch.tensor([[2.0, 0.3, 0.1], [0.3, 1.0, -0.2], [0.1, -0.2, 0.5]])"
 

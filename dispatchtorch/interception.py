@@ -1,0 +1,239 @@
+"""How ``__torch_function__`` sees calls that aren't operators.
+
+Operators meet overrides in a layer. Tensor's Python methods, its attributes and the
+functions that are written in Python have no table to bind a layer in, so
+
+- classes that override functions are given descriptors that ask ``__torch_function__``,
+- Tensor has such descriptors for as long as some thread is inside a function mode,
+- functions are wrapped by :func:`overridable`, which looks at the classes of arguments.
+
+A plain tensor outside modes pays for none of it, but for the look at the classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any, TypeVar
+
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.keys import FUNCTION
+from dispatchtorch.tensor import Tensor
+
+__all__ = ["equip", "handled", "modes_changed", "overridable", "tensor_attributes"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# What no override sees: construction, the protocol itself, and our own internals.
+_UNSEEN = frozenset(
+    """
+    __new__ __init__ __getattr__ __dir__ __hash__ __torch_function__ __torch_dispatch__
+    __init_subclass__ __class_getitem__ __setattr__ __delattr__ __getattribute__ __class__
+    __dict__ __doc__ __module__ __weakref__ __slots__ __array_priority__
+    __annotations__ __dlpack__ __dlpack_device__ __iter__ __rsub__ new_tensor_ layout_
+    as_subclass is_inference names rename align_to reinforce_type
+    """.split()
+)
+# Operators whose dunder PyTorch shows as itself and not as the method of its operator.
+_OWN_NAME = frozenset(
+    "__eq__ __pow__ __rpow__ __floordiv__ __rfloordiv__ __rtruediv__ __rsub__ __rmod__ "
+    "__rlshift__ __rrshift__ __getitem__ __setitem__ __rmatmul__".split()
+)
+
+
+def tensor_attributes() -> dict[str, Any]:
+    """Tensor's Python methods and properties that overrides are asked about."""
+    found = {}
+    for name, value in _originals(Tensor).items():
+        if name in _UNSEEN and name not in _OWN_NAME:
+            continue
+        if name.startswith("_") and not name.endswith("__"):
+            if name not in ("_version", "_base", "_backward_hooks", "_is_view"):
+                continue
+            if not isinstance(value, (property, FunctionType)):
+                continue
+        if isinstance(value, property) or (
+            isinstance(value, FunctionType)
+            and (name in _OWN_NAME or not _is_operator(value))
+        ):
+            found[name] = value
+    return found
+
+
+def _is_operator(function: Any) -> bool:
+    return (
+        hasattr(function, "op")
+        or hasattr(function, "packet")
+        or function.__module__ == "dispatchtorch._tensor_operators"
+        and function.__name__ == "first"
+    ) or function.__name__ in _GENERATED_DUNDERS
+
+
+_GENERATED_DUNDERS = frozenset(
+    """
+    __add__ __radd__ __iadd__ __sub__ __isub__ __mul__ __rmul__ __imul__ __truediv__
+    __itruediv__ __matmul__ __and__ __iand__ __or__ __ior__ __xor__ __ixor__ __mod__
+    __imod__ __ipow__ __ifloordiv__ __lshift__ __rshift__ __ilshift__ __irshift__ __ne__
+    __lt__ __le__ __gt__ __ge__ __neg__ __abs__ __invert__
+    """.split()
+)
+
+
+def _originals(cls: type) -> dict[str, Any]:
+    return {
+        name: value.original if isinstance(value, Intercepted) else value
+        for name, value in vars(cls).items()
+    }
+
+
+class Intercepted:
+    """A method or property that asks overrides; on the class it is the original."""
+
+    __slots__ = ("name", "original")
+
+    def __init__(self, name: str, original: Any) -> None:
+        self.name = name
+        self.original = original
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        original = self.original
+        if instance is None:
+            return original
+        if isinstance(original, property):
+            if _intercepts(instance):
+                return handled(original.__get__, (instance,), instance)
+            return original.__get__(instance, owner)
+        if _intercepts(instance):
+            return MethodType(functools.partial(_call, original), instance)
+        return MethodType(original, instance)
+
+
+class InterceptedProperty(Intercepted):
+    """An :class:`Intercepted` that can be set; it takes precedence over the instance."""
+
+    __slots__ = ()
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if _intercepts(instance):
+            handled(self.original.__set__, (instance, value), instance, value)
+        else:
+            self.original.__set__(instance, value)
+
+    def __delete__(self, instance: Any) -> None:
+        if _intercepts(instance):
+            handled(self.original.__delete__, (instance,), instance)
+        else:
+            self.original.__delete__(instance)
+
+
+def _intercepts(instance: Any) -> bool:
+    tls = state.tls
+    if tls.function_modes and not tls.functions_disabled:
+        return True
+    return bool(instance._keys & FUNCTION & tls.mask)
+
+
+def _call(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    return handled(original, (self, *args), self, *args, **kwargs)
+
+
+def handled(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
+    """The call, as overrides answer it."""
+    from dispatchtorch.overrides import NoHandler, handle_torch_function
+
+    try:
+        return handle_torch_function(function, relevant, *args, **kwargs)
+    except NoHandler:
+        if getattr(function, "__name__", "") in _OWN_NAME:
+            return NotImplemented
+        raise
+
+
+def _made(name: str, original: Any) -> Intercepted:
+    kind = InterceptedProperty if isinstance(original, property) else Intercepted
+    return kind(name, original)
+
+
+def equip(cls: type) -> None:
+    """Gives a class that overrides functions the descriptors, once."""
+    if "__intercepts__" in vars(cls):
+        return
+    type.__setattr__(cls, "__intercepts__", True)
+    inherited: set[str] = set()
+    for base in cls.__mro__:
+        if base is Tensor:
+            break
+        inherited |= vars(base).keys()
+    for name, original in tensor_attributes().items():
+        if name not in inherited:
+            setattr(cls, name, _made(name, original))
+
+
+# Modes.
+
+_lock = threading.Lock()
+_inside = 0
+
+
+def modes_changed(by: int) -> None:
+    """Counts the threads' function modes; the first one equips Tensor, the last undoes it."""
+    global _inside
+    with _lock:
+        before, _inside = _inside, _inside + by
+        if before == 0 and _inside:
+            for name, original in tensor_attributes().items():
+                setattr(Tensor, name, _made(name, original))
+        elif before and _inside == 0:
+            for name, value in list(vars(Tensor).items()):
+                if isinstance(value, Intercepted):
+                    setattr(Tensor, name, value.original)
+
+
+# Functions.
+
+_PLAIN: set[type] = {Tensor, int, float, bool, str, complex, type(None)}
+
+
+def overridable(function: F) -> F:
+    """A public function written in Python, which overrides of its arguments may answer."""
+
+    @functools.wraps(function)
+    def public(*args: Any, **kwargs: Any) -> Any:
+        for each in args:
+            if type(each) not in _PLAIN:
+                break
+        else:
+            if not kwargs and not state.ACTIVE:
+                return function(*args)
+        if _wanted((*args, *kwargs.values())):
+            from dispatchtorch.overrides import handle_torch_function
+
+            relevant = (*args, *kwargs.values())
+            return handle_torch_function(public, relevant, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    public.__overridable__ = True  # type: ignore[attr-defined]
+    return public  # type: ignore[return-value]
+
+
+def _wanted(values: Any) -> bool:
+    tls = state.tls
+    if tls.function_modes and not tls.functions_disabled:
+        return True
+    return bool(tls.mask & FUNCTION) and any(map(_overrides, values))
+
+
+def _overrides(value: Any) -> bool:
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if kind is list or kind is tuple:
+        return any(map(_overrides, value))
+    if isinstance(value, Tensor):
+        if not value._keys & FUNCTION:
+            _PLAIN.add(kind)
+            return False
+        return True
+    return getattr(kind, "__torch_function__", None) is not None
