@@ -73,11 +73,16 @@ _for: tuple[int, int] = (0, 0)
 def name_of(function: Any) -> str | None:
     """The dotted name of a function, looked up once in all namespaces."""
     global _for
+    function = getattr(function, "function", function)  # of one that asks again
     quick = getattr(function, "__qualname__", "")
     packet = _operator.packets.get(quick.removeprefix("Tensor."))
     if packet is not None and getattr(function, "__module__", "") == "dispatchtorch":
         if "function" in packet.variants or quick.startswith("Tensor."):
             return f"torch.{quick}"
+    import dispatchtorch as torch
+
+    if quick and vars(torch).get(quick) is function:
+        return f"torch.{quick}"
     count = (len(_operator.packets), len(vars(Tensor)))
     if count != _for:
         _for = count
@@ -88,7 +93,8 @@ def name_of(function: Any) -> str | None:
             )
             prefix = "torch.Tensor" if namespace is Tensor else prefix
             for name, each in functions.items():
-                _names.setdefault(each, f"{prefix}.{name}")
+                if each not in _names or getattr(each, "__name__", "") == name:
+                    _names[each] = f"{prefix}.{name}"
     try:
         found = _names.get(function)
     except TypeError:

@@ -10,6 +10,7 @@ from dispatchtorch.backend import default_device, set_default_device
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch.operator import invalidate
 from dispatchtorch.dtypes import set_default_dtype
+from dispatchtorch.interception import overridable
 from dispatchtorch.tensor import Tensor
 
 __all__ = [
@@ -50,16 +51,19 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
+@overridable
 def is_floating_point(input: Tensor) -> bool:
     """Whether a tensor's dtype is a floating one."""
     return input.is_floating_point()
 
 
+@overridable
 def is_complex(input: Tensor) -> bool:
     """Whether a tensor's dtype is complex."""
     return input.is_complex()
 
 
+@overridable
 def numel(input: Tensor) -> int:
     """The number of elements of a tensor."""
     return input.numel()

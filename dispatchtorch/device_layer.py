@@ -249,10 +249,9 @@ def write_back(
 
     own, new = target.dtype, result.dtype
     if own is not new and not dtypes.can_cast(new, own):
-        raise RuntimeError(
-            f"result type {dtypes.scalar_type_name(new)} can't be cast to the desired "
-            f"output type {dtypes.scalar_type_name(own)}"
-        )
+        from dispatchtorch.out_argument import uncastable
+
+        raise uncastable(op.name, new, own)
     shape = backend.shape(target._data)
     if backend.shape(result._data) != shape:
         raise shape_mismatch(shape, backend.shape(result._data))

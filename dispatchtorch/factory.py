@@ -11,6 +11,8 @@ from dispatchtorch import dtypes
 from dispatchtorch.backend import get_backend, resolve_device
 from dispatchtorch.device import device as Device
 from dispatchtorch.ops._common import c_type
+from dispatchtorch.dispatch import state
+from dispatchtorch.interception import handled
 from dispatchtorch.ops.creation import as_dtype, check_pinned, check_size, finish
 from dispatchtorch.tensor import Tensor, wrap
 
@@ -40,6 +42,11 @@ def tensor(
             f"{type(dtype).__name__}"
         )
     check_pinned(pin_memory)
+    if state.ACTIVE and state.tls.function_modes:
+        given: dict[str, Any] = {"dtype": dtype, "device": device}
+        if requires_grad:
+            given["requires_grad"] = requires_grad
+        return handled(tensor, (), data, **given)  # type: ignore[no-any-return]
     if isinstance(data, Tensor):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use "
@@ -319,6 +326,8 @@ def _check_array(array: np.ndarray[Any, Any]) -> None:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor of ``data`` that shares its memory and history where that is possible."""
+    if state.ACTIVE and state.tls.function_modes:
+        return handled(as_tensor, (), data, dtype=dtype, device=device)  # type: ignore[no-any-return]
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
         return data.to(

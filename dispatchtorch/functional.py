@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from dispatchtorch.interception import overridable as _overridable
 from dispatchtorch.lift import broadcast_shapes as _broadcast_shapes
 from dispatchtorch.ops._common import torch
 from dispatchtorch.size import Size
@@ -231,3 +232,9 @@ def lu(
     for target, source in zip(out, made, strict=False):
         target.resize_as_(source).copy_(source)
     return tuple(out)
+
+
+for _name in __all__:
+    if _name != "broadcast_shapes":
+        globals()[_name].__module__ = __name__
+        globals()[_name] = _overridable(globals()[_name])

@@ -91,11 +91,18 @@ def _originals(cls: type) -> dict[str, Any]:
 class Intercepted:
     """A method or property that asks overrides; on the class it is the original."""
 
-    __slots__ = ("name", "original")
+    __slots__ = ("name", "original", "wrapper")
 
     def __init__(self, name: str, original: Any) -> None:
         self.name = name
         self.original = original
+        if not isinstance(original, property):
+
+            @functools.wraps(original)
+            def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+                return handled(original, (self, *args), self, *args, **kwargs)
+
+            self.wrapper = wrapper
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         original = self.original
@@ -106,7 +113,7 @@ class Intercepted:
                 return handled(original.__get__, (instance,), instance)
             return original.__get__(instance, owner)
         if _intercepts(instance):
-            return MethodType(functools.partial(_call, original), instance)
+            return MethodType(self.wrapper, instance)
         return MethodType(original, instance)
 
 
@@ -135,18 +142,44 @@ def _intercepts(instance: Any) -> bool:
     return bool(instance._keys & FUNCTION & tls.mask)
 
 
-def _call(original: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
-    return handled(original, (self, *args), self, *args, **kwargs)
+class Again:
+    """A method that asks the handlers left; equal to the method itself."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return handled(self.function, args, *args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self.function == getattr(other, "function", other))
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.function, name)
 
 
 def handled(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
-    """The call, as overrides answer it."""
-    from dispatchtorch.overrides import NoHandler, handle_torch_function
+    """The call of a method (or a factory), as overrides answer it."""
+    from dispatchtorch.overrides import (
+        handle_torch_function,
+        is_unanswered,
+        overrides_of,
+    )
 
+    tls = state.tls
+    left = len(tls.function_modes) + bool(
+        tls.mask & FUNCTION and overrides_of(relevant)
+    )
+    public = Again(function) if left > 1 else function
     try:
-        return handle_torch_function(function, relevant, *args, **kwargs)
-    except NoHandler:
-        if getattr(function, "__name__", "") in _OWN_NAME:
+        return handle_torch_function(public, relevant, *args, **kwargs)
+    except TypeError as error:
+        if is_unanswered(error) and getattr(function, "__name__", "") in _OWN_NAME:
             return NotImplemented
         raise
 

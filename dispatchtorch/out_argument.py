@@ -20,6 +20,7 @@ from dispatchtorch.tensor import Tensor
 
 __all__ = [
     "check_operand_overlap",
+    "uncastable",
     "overlaps_itself",
     "user_level",
     "write_out",
@@ -30,7 +31,18 @@ __all__ = [
 _EXACT = {
     "Expected out tensor to have dtype {wanted}, but got {own} instead": """
         aminmax argmax argmin argsort cross isin linalg_cross log_softmax max.dim min.dim
-        msort renorm softmax sort topk""",
+        msort renorm softmax sort topk gather scatter scatter_add scatter_reduce index_add
+        index_copy index_reduce take_along_dim tril triu diag view_copy t_copy
+        permute_copy transpose_copy squeeze_copy unsqueeze_copy select_copy slice_copy
+        expand_copy diagonal_copy alias_copy detach_copy unfold_copy view_as_real_copy
+        view_as_complex_copy as_strided_copy""",
+    "Expected self.dtype() == output.dtype() to be true, but got false.  (Could this "
+    "error message be improved?  If so, please report an enhancement request to "
+    "PyTorch.)": "narrow_copy",
+    "{name}(): self and result must have the same scalar type": """
+        index_select masked_select""",
+    "take(): self and out expected to have the same dtype, but got self.dtype = {Wanted} "
+    "and out.dtype = {Own}": "take",
     "Found dtype {Own} but expected {Wanted}": """
         abs bitwise_not ceil conj_physical floor frac neg round sgn sign trunc""",
     "Expected the dtype for input and out to match, but got {Wanted} for input's dtype "
@@ -60,6 +72,7 @@ _EXACT = {
         "nonzero",
 }  # fmt: skip
 _EXACT_OF = {name: text for text, names in _EXACT.items() for name in names.split()}
+_CAST = "result type {Wanted} can't be cast to the desired output type {Own}"
 # Words of their own for a result that can't be cast to the dtype of ``out``.
 _UNCASTABLE = {
     "ldexp": "ldexp can't be cast to the desired output type {Own}",
@@ -71,6 +84,19 @@ _UNCASTABLE = {
     "message be improved?  If so, please report an enhancement request to PyTorch.)",
 }
 _UNCASTABLE["min"] = _UNCASTABLE["max"]
+for _name in "cat stack hstack vstack dstack column_stack _chunk_cat".split():
+    _UNCASTABLE[_name] = (
+        "torch.cat(): input types can't be cast to the desired output type {Own}"
+    )
+# The same of operators that write to their first operand.
+_UNCASTABLE_INPLACE = {
+    "ldexp": _UNCASTABLE["ldexp"],
+    "mvlgamma": "mvlgamma: result type {Own} can't be cast to the desired output type "
+    "{Wanted}",
+    "cumsum": "Bad in-place call: input tensor dtype {own} and output tensor dtype "
+    "{wanted} should match",
+}
+_UNCASTABLE_INPLACE["cumprod"] = _UNCASTABLE_INPLACE["cumsum"]
 # What PyTorch calls the operator that it says is without automatic differentiation.
 _NO_GRADIENT = {
     "arange": "aten::arange", "conj_physical": "aten::conj_physical",
@@ -78,7 +104,9 @@ _NO_GRADIENT = {
     "floor_divide": "aten::floor_divide", "heaviside": "aten::heaviside",
     "ldexp": "mul", "log_softmax": "aten::log_softmax", "max.other": "maximum",
     "min.other": "minimum", "msort": "sort", "nanmean": "nansum",
-    "softmax": "aten::softmax", "square": "pow",
+    "softmax": "aten::softmax", "square": "pow", "take_along_dim": "gather",
+    "diag": "aten::diagonal_copy", "hstack": "cat", "vstack": "cat", "dstack": "cat", "column_stack": "cat",
+    "range": "aten::range", "_chunk_cat": "aten::_chunk_cat",
 }  # fmt: skip
 
 # Operators that compute in the dtype of ``out`` where no other is asked for.
@@ -109,6 +137,8 @@ def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     outs = _as_outs(op, out)
     if state.grad_enabled() and _requires_grad((*outs, *args)):
         name = _NO_GRADIENT.get(op.full_name) or _NO_GRADIENT.get(op.name, op.name)
+        if name == op.name and ("factory" in op.tags or name.endswith("_copy")):
+            name = f"aten::{name}"
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic "
             "differentiation, but one of the arguments requires grad."
@@ -119,8 +149,8 @@ def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
         _like_out(given, outs[0])
     elif op.name in _COMPUTES_IN_OUT:
         _compute_in_out(given, outs[0])
-    if "pointwise" in op.tags:
-        _check_memory(outs, args)
+    if op.tags & {"pointwise", "separate_out", "apart_out"}:
+        _check_memory(outs, args, "apart_out" in op.tags)
     result = op(**given)
     results = result if isinstance(result, tuple | list) else (result,)
     for target, source in zip(outs, results, strict=True):
@@ -197,17 +227,22 @@ def _check_dtype(op: Operator, wanted: dtypes.dtype, own: dtypes.dtype) -> None:
     if text is None and op.name in _ONLY_BOOL and own is not dtypes.uint8:
         text = "{name} only supports bool tensor for result, got: {Own}"
     if text is None and not can_cast(wanted, own):
-        text = _UNCASTABLE.get(op.full_name) or (
-            "result type {Wanted} can't be cast to the desired output type {Own}"
-        )
+        text = _UNCASTABLE.get(op.full_name, _CAST)
     if text is not None:
-        raise RuntimeError(_filled(text, op.name, wanted, own))
+        kind = TypeError if text.startswith("torch.cat()") else RuntimeError
+        raise kind(_filled(text, op.name, wanted, own))
 
 
 def _named(kind: type) -> Any:
     """The type of the results written: PyTorch's ``sort_out`` next to ``sort``."""
     names = getattr(kind, "__match_args__", None)
     return named_returns(f"{kind.__name__}_out", names) if names else kind
+
+
+def uncastable(name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> RuntimeError:
+    """The error of a result that can't be written to the tensor it was computed from."""
+    text = _UNCASTABLE_INPLACE.get(name.rstrip("_"), _CAST)
+    return RuntimeError(_filled(text, name, wanted, own))
 
 
 def _store(op: Operator, target: Tensor, source: Tensor) -> None:
@@ -254,7 +289,9 @@ def user_level() -> int:
 # Memory that is written and read at once.
 
 
-def _check_memory(outs: tuple[Tensor, ...], args: tuple[Any, ...]) -> None:
+def _check_memory(
+    outs: tuple[Tensor, ...], args: tuple[Any, ...], apart: bool = False
+) -> None:
     for out in outs:
         if overlaps_itself(out):
             raise RuntimeError(
@@ -263,8 +300,9 @@ def _check_memory(outs: tuple[Tensor, ...], args: tuple[Any, ...]) -> None:
                 "performing the operation."
             )
         for each in args:
-            if isinstance(each, Tensor) and each is not out:
-                check_operand_overlap(out, each)
+            for t in each if isinstance(each, (list, tuple)) else (each,):
+                if isinstance(t, Tensor) and (apart or t is not out):
+                    check_operand_overlap(out, t, apart)
 
 
 def overlaps_itself(t: Tensor) -> bool:
@@ -275,15 +313,22 @@ def overlaps_itself(t: Tensor) -> bool:
     return any(d == 0 and n > 1 for n, d in zip(t._shape, strides, strict=True))
 
 
-def check_operand_overlap(out: Tensor, operand: Tensor) -> None:
-    """RuntimeError where a tensor that is written shares part of an operand's memory."""
+def check_operand_overlap(out: Tensor, operand: Tensor, apart: bool = False) -> None:
+    """RuntimeError where a tensor that is written shares part of an operand's memory.
+
+    With ``apart`` it may not be all of the operand's memory either.
+    """
     backend = out._backend
     if operand._backend is not backend:
         return
     a, b = _span(out), _span(operand)
     if a is None or b is None or a[1] <= b[0] or b[1] <= a[0]:
         return
-    if a == b and backend.strides(out._data) == backend.strides(operand._data):
+    if (
+        not apart
+        and a == b
+        and backend.strides(out._data) == backend.strides(operand._data)
+    ):
         return
     raise RuntimeError(
         "unsupported operation: some elements of the input tensor and the written-to "

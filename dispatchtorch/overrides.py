@@ -13,7 +13,7 @@ from typing import Any
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.layer import Layer, register_layer
-from dispatchtorch.dispatch.operator import Operator
+from dispatchtorch.dispatch.operator import Operator, packets
 from dispatchtorch.interception import modes_changed, tensor_attributes
 from dispatchtorch.rejection import given_arguments, overrides_of
 from dispatchtorch.tensor import Tensor
@@ -22,7 +22,6 @@ __all__ = [
     "BaseTorchFunctionMode",
     "DisableTorchFunction",
     "DisableTorchFunctionSubclass",
-    "NoHandler",
     "TorchFunctionMode",
     "enable_reentrant_dispatch",
     "get_ignored_functions",
@@ -42,8 +41,15 @@ __all__ = [
 Kernel = Callable[..., Any]
 
 
-class NoHandler(TypeError):
-    """All handlers returned NotImplemented."""
+def is_unanswered(error: TypeError) -> bool:
+    """Whether an error says that all handlers returned NotImplemented."""
+    return hasattr(error, "unanswered")
+
+
+def _unanswered(message: str) -> TypeError:
+    error: Any = TypeError(message)
+    error.unanswered = True
+    return error  # type: ignore[no-any-return]
 
 
 class FunctionLayer(Layer):
@@ -54,8 +60,8 @@ class FunctionLayer(Layer):
 
     def bind_form(self, op: Operator, keys: int, inner: Kernel, form: Any) -> Kernel:
         """``form`` is the public function that was called, which overrides are given."""
-        public = form
         is_operator = getattr(form, "form", "") == "operator"
+        public = packets[op.name].callable("method") if is_operator else form
 
         def kernel(*args: Any) -> Any:
             nonlocal public
@@ -68,8 +74,10 @@ class FunctionLayer(Layer):
                 return handle_torch_function(public, args, *positional, **keywords)
             try:
                 return handle_torch_function(public, args, *positional, **keywords)
-            except NoHandler:
-                return NotImplemented  # Python asks the other operand
+            except TypeError as error:
+                if is_unanswered(error):
+                    return NotImplemented  # Python asks the other operand
+                raise
 
         return kernel
 
@@ -108,12 +116,12 @@ def handle_torch_function(
     name = resolve_name(public_api) or str(public_api)
     if getattr(public_api, "__overridable__", False) and not modes:
         listed = "[" + ", ".join(map(repr, types)) + "]"
-        raise NoHandler(
+        raise _unanswered(
             f"no implementation found for '{name}' on types that implement "
             f"__torch_function__: {listed}"
         )
     lines = "\n".join(f"  - {each}" for each in tried)
-    raise NoHandler(
+    raise _unanswered(
         f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers "
         f"returned NotImplemented:\n\n{lines}\n\nFor more information, try re-running "
         "with TORCH_LOGS=not_implemented"

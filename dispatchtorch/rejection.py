@@ -10,6 +10,7 @@ from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.codegen import fits
+from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.operator import Operator, Packet, packets
 from dispatchtorch.dispatch.schema import REQUIRED
 from dispatchtorch.signatures import expected_type, raise_mismatch
@@ -29,6 +30,8 @@ def overrides_of(values: Any) -> list[Any]:
         override = getattr(kind, "__torch_function__", None)
         if override is None or kind is Tensor:
             continue
+        if isinstance(each, Tensor) and not each._keys & FUNCTION:
+            continue
         if all(type(other) is not kind for other in found):
             at = next(
                 (i for i, o in enumerate(found) if issubclass(kind, type(o))),
@@ -42,20 +45,13 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
     """Lets an override answer, or raises the TypeError that names the wrong argument."""
     overriding = [v for v in overrides_of(args) if not isinstance(v, Tensor)]
     if overriding:
-        types = tuple(type(v) for v in overrides_of(args))
+        from dispatchtorch.overrides import handle_torch_function
+
+        public = getattr(function, "public", function)
+        if getattr(function, "form", "") == "operator":
+            public = packets[op.name].callable("method")
         positional, keywords = given_arguments(op, args)
-        for each in overriding:
-            result = type(each).__torch_function__(
-                function, types, positional, keywords
-            )
-            if result is not NotImplemented:
-                return result
-        raise TypeError(
-            f"Multiple dispatch failed for 'torch.{op.name}'; all __torch_function__ "
-            f"handlers returned NotImplemented:\n\n"
-            + "\n".join(f"  - tensor subclass {t}" for t in types)
-            + "\n\nFor more information, try re-running with TORCH_LOGS=not_implemented"
-        )
+        return handle_torch_function(public, args, *positional, **keywords)
     if op.name in _NUMBERS_AS_TENSORS:
         made = _with_tensors(op, args)
         if made is not None:
@@ -140,12 +136,10 @@ def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
         v for v in overrides_of((*args, *kwargs.values())) if not isinstance(v, Tensor)
     ]
     if overriding:
-        types = tuple(type(v) for v in overriding)
-        function = packet.callable(form)
-        for each in overriding:
-            result = type(each).__torch_function__(function, types, args, kwargs)
-            if result is not NotImplemented:
-                return result
+        from dispatchtorch.overrides import handle_torch_function
+
+        relevant = (*args, *kwargs.values())
+        return handle_torch_function(packet.callable(form), relevant, *args, **kwargs)
     raise_mismatch(packet, form, args, kwargs)
     raise TypeError(f"{packet.name}(): can't take the arguments {args!r}")
 

@@ -9,6 +9,7 @@ from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch.keys import AUTOGRAD
+from dispatchtorch.dispatch.operator import packets
 from dispatchtorch.interception import equip
 from dispatchtorch.tensor import Tensor, alias
 
@@ -24,7 +25,7 @@ def as_subclass(self: Tensor, cls: Any) -> Any:
 def alias_with_history(t: Tensor) -> Tensor:
     if not t._keys & AUTOGRAD:
         return alias(t)
-    made: Tensor = t.view_as(t)
+    made: Tensor = packets["alias"].callable("method")(t)
     return made
 
 

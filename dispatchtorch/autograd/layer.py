@@ -590,7 +590,9 @@ class SavedTensor:
                 "Calling register_hooks on a saved tensor whose hooks have already been "
                 "set. Hint: only one pair of hooks is allowed at a time."
             )
-        setattr(self.node, f"s_{self.name}", Packed(pack_hook(saved), unpack_hook))
+        setattr(
+            self.node, f"s_{self.name}", Packed(saved, pack_hook(saved), unpack_hook)
+        )
 
 
 def _as_saved(value: Any) -> tuple[Any, int]:
@@ -607,7 +609,7 @@ def _pack(value: Any) -> tuple[Any, int]:
     pack, unpack_hook = hooks[-1]
     before = state.update(state.tls.mask, state.tls.include & ~SAVED_HOOKS)
     try:
-        return Packed(pack(value), unpack_hook), 0
+        return Packed(value, pack(value), unpack_hook), 0
     finally:
         state.restore(before)
 

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD
 from dispatchtorch.tensor import Tensor, new_tensor
 
@@ -163,13 +164,56 @@ def version_of(t: Tensor) -> int:
 
 
 class Packed:
-    """A saved tensor that a saved-tensor hook has packed."""
+    """A saved tensor that a saved-tensor hook has packed.
 
-    __slots__ = ("unpack", "value")
+    What the hook gives back has no history; the place of the original in the graph is
+    kept here: its edge, or a weak reference to a leaf.
+    """
 
-    def __init__(self, value: Any, unpack: Callable[[Any], Tensor]) -> None:
+    __slots__ = ("origin", "unpack", "value")
+
+    def __init__(
+        self, original: Tensor, value: Any, unpack: Callable[[Any], Tensor]
+    ) -> None:
         self.value = value
         self.unpack = unpack
+        self.origin: Any = None
+        if original._keys & AUTOGRAD:
+            edge = original._edge
+            self.origin = weakref.ref(original) if edge is None else edge
+
+    def restore(self) -> Tensor:
+        """The tensor, in the place of the original while history is recorded."""
+        made = self.unpack(self.value)
+        if not hasattr(made, "_keys"):
+            raise TypeError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got "
+                f"result of type {type(made).__name__}"
+            ) from None
+        origin = self.origin
+        if origin is None or not state.grad_enabled():
+            return made
+        if type(origin) is tuple:
+            return _at(made, origin)
+        leaf = origin()
+        if leaf is None or leaf is made:
+            return made
+        return _at(made, (_Same(leaf), 0))
+
+
+class _Same(Node):
+    """Hands its gradient on to a leaf, whose unpacked copy took part in the graph."""
+
+    __slots__ = ()
+
+    def __init__(self, leaf: Tensor) -> None:
+        self.next = (leaf,)
+        self.seq = next_sequence()
+        self.shape = leaf._shape
+        self.keys = leaf._keys & ~AUTOGRAD
+
+    def apply(self, grads: list[Tensor | None]) -> Any:
+        return list(grads)
 
 
 def released_error(node: Node) -> RuntimeError:
@@ -207,22 +251,18 @@ def unpack(node: Node, saved: Any, version: int, output: int | None = None) -> A
     except AttributeError:
         if type(saved) is not Packed:
             return saved  # a Python number
-        made = saved.unpack(saved.value)
-        if not hasattr(made, "_keys"):
-            raise TypeError(
-                "Output of saved tensor unpack_hook expected to be a Tensor but got "
-                f"result of type {type(made).__name__}"
-            ) from None
-        return made if output is None else _with_history(made, node, output)
+        made = saved.restore()
+        return made if output is None else _at(made, (node, output))
     now = ver[0] if ver is not None else 0
     if now != version:
         raise modified_error(node, saved, now, version, output)
-    return saved if output is None else _with_history(saved, node, output)
+    return saved if output is None else _at(saved, (node, output))
 
 
-def _with_history(t: Tensor, node: Node, output: int) -> Tensor:
+def _at(t: Tensor, edge: tuple[Node, int]) -> Tensor:
+    """The tensor's values as the result that ``edge`` says."""
     made = new_tensor(t._data, t._keys | AUTOGRAD)
-    made._edge = (node, output)
+    made._edge = edge
     made._ver = t._ver
     return made
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
+from dispatchtorch.interception import overridable
 
 from . import (
     _functional_activation,
@@ -57,6 +58,7 @@ __all__ = sorted({*_WRITTEN, *_RENAMED, *_OPERATORS})
 
 for _name in _WRITTEN:
     globals()[_name].__module__ = __name__
+    globals()[_name] = overridable(globals()[_name])
 
 
 def __getattr__(name: str) -> Any:

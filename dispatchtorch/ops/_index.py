@@ -176,34 +176,36 @@ FAMILIES: dict[str, str] = {
         fractional_max_pool2d fractional_max_pool3d max_unpool2d max_unpool3d
     """,
     "pointwise": """
-        abs abs_ acos acos_ acosh acosh_ add add_ asin asin_ asinh asinh_ atan atan2
-        atan2_ atan_ atanh atanh_ bitwise_and bitwise_and_ bitwise_not bitwise_not_
-        bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ ceil ceil_ cos cos_ cosh cosh_
-        div div_ eq eq_ erf erf_ exp exp2 exp2_ exp_ expm1 expm1_ floor floor_
-        floor_divide floor_divide_ fmod fmod_ ge ge_ gt gt_ isfinite isinf isnan le le_
-        log log10 log10_ log1p log1p_ log2 log2_ log_ logical_and logical_and_
-        logical_not logical_not_ logical_or logical_or_ logical_xor logical_xor_ lt lt_
-        maximum minimum mul mul_ ne ne_ neg neg_ pow pow_ reciprocal reciprocal_ relu
-        relu_ remainder remainder_ round round_ rsqrt rsqrt_ rsub sgn sgn_ sigmoid
-        sigmoid_ sign sign_ sin sin_ sinh sinh_ sqrt sqrt_ square square_ sub sub_ tan
-        tan_ tanh tanh_ threshold_backward trunc trunc_ where
+        add add_ atan2 atan2_ bitwise_and bitwise_and_ bitwise_not bitwise_not_
+        bitwise_or bitwise_or_ bitwise_xor bitwise_xor_ div div_ eq eq_ floor_divide
+        floor_divide_ fmod fmod_ ge ge_ gt gt_ isfinite isinf isnan le le_ logical_and
+        logical_and_ logical_not logical_not_ logical_or logical_or_ logical_xor
+        logical_xor_ lt lt_ maximum minimum mul mul_ ne ne_ neg neg_ reciprocal
+        reciprocal_ remainder remainder_ rsub sub sub_ where
     """,
     "pointwise_bounds": """
         addcdiv addcdiv_ addcmul addcmul_ clamp clamp_ clamp_max clamp_max_ clamp_min
         clamp_min_ clip clip_ lerp lerp_
     """,
+    "pointwise_elementary": """
+        abs abs_ acos acos_ acosh acosh_ asin asin_ asinh asinh_ atan atan_ atanh
+        atanh_ ceil ceil_ cos cos_ cosh cosh_ erf erf_ exp exp2 exp2_ exp_ expm1 expm1_
+        floor floor_ log log10 log10_ log1p log1p_ log2 log2_ log_ pow pow_ relu relu_
+        round round_ rsqrt rsqrt_ sgn sgn_ sigmoid sigmoid_ sign sign_ sin sin_ sinh
+        sinh_ sqrt sqrt_ square square_ tan tan_ tanh tanh_ threshold_backward trunc
+        trunc_
+    """,
     "pointwise_more": """
-        absolute absolute_ allclose arccos arccos_ arccosh arccosh_ arcsin arcsin_
-        arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ arctanh arctanh_
-        bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
-        copysign copysign_ deg2rad deg2rad_ divide divide_ equal fix fix_ float_power
-        float_power_ fmax fmin frac frac_ frexp gcd gcd_ greater greater_ greater_equal
-        greater_equal_ heaviside heaviside_ hypot hypot_ is_nonzero is_same_size
-        isclose isneginf isposinf isreal lcm lcm_ ldexp ldexp_ less less_ less_equal
-        less_equal_ logaddexp logaddexp2 logit logit_ multiply multiply_ nan_to_num
-        nan_to_num_ negative negative_ nextafter nextafter_ not_equal not_equal_
-        positive rad2deg rad2deg_ result_type round round_ signbit sinc sinc_ subtract
-        subtract_ true_divide true_divide_ xlogy xlogy_
+        allclose arctan2 arctan2_ bitwise_left_shift bitwise_left_shift_
+        bitwise_right_shift bitwise_right_shift_ copysign copysign_ deg2rad deg2rad_
+        divide divide_ equal float_power float_power_ fmax fmin frac frac_ frexp gcd
+        gcd_ greater greater_ greater_equal greater_equal_ heaviside heaviside_ hypot
+        hypot_ is_nonzero is_same_size isclose isneginf isposinf isreal lcm lcm_ ldexp
+        ldexp_ less less_ less_equal less_equal_ logaddexp logaddexp2 logit logit_
+        multiply multiply_ nan_to_num nan_to_num_ negative negative_ nextafter
+        nextafter_ not_equal not_equal_ positive rad2deg rad2deg_ result_type round
+        round_ signbit sinc sinc_ subtract subtract_ true_divide true_divide_ xlogy
+        xlogy_
     """,
     "pool": """
         _avg_pool2d _avg_pool3d _max_pool2d _max_pool3d avg_pool1d avg_pool2d

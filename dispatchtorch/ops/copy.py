@@ -106,17 +106,13 @@ def clone(self, *, memory_format):
 derive(clone, self=lambda grad: grad)
 
 
-@operator(
-    "fill.Tensor(Tensor self, Tensor value) -> Tensor", tags="out", variants="function"
-)
+@operator("fill.Tensor(Tensor self, Tensor value) -> Tensor", variants="function")
 def fill_with(self, value):
     """A copy in which all elements are a 0-d tensor's number."""
     return torch.empty_like(self).fill_(value)
 
 
-@operator(
-    "fill.Scalar(Tensor self, Scalar value) -> Tensor", tags="out", variants="function"
-)
+@operator("fill.Scalar(Tensor self, Scalar value) -> Tensor", variants="function")
 def fill(self, value):
     """A copy in which all elements are one number."""
     return torch.empty_like(self).fill_(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 from dispatchtorch.dispatch.operator import operator, packets
 from dispatchtorch.ops._common import torch
-from dispatchtorch.ops.pointwise import _number_like
+from dispatchtorch.ops._pointwise import number_like
 
 _UNARY = """
     abs acos asin atan ceil cos cosh erf erfc exp expm1 floor frac lgamma log log10 log1p
@@ -75,7 +75,7 @@ def _bound_of(name: str) -> Callable[..., Any]:
     if name in ("maximum", "minimum"):  # equal operands share the gradient
         pick = name
         return lambda self, bound: getattr(torch, pick)(
-            self, bound if hasattr(bound, "_keys") else _number_like(self, bound)
+            self, bound if hasattr(bound, "_keys") else number_like(self, bound)
         )
     method = {"maximum": "clamp_min", "minimum": "clamp_max"}.get(base, base) + mark
     return lambda self, bound: getattr(self, method)(bound)

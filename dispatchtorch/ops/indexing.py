@@ -21,7 +21,7 @@ _PLAIN = Plain()
 gather = primitive(
     "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor",
     lift=_PLAIN,
-    tags="exact_out separate_out",
+    tags="apart_out",
 )
 
 
@@ -96,7 +96,7 @@ scatter_add = primitive(
     "scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
     lift=_PLAIN,
     inplace=True,
-    tags="exact_out separate_out",
+    tags="separate_out",
 )
 
 
@@ -116,7 +116,7 @@ scatter_src = primitive(
     "scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
     lift=_PLAIN,
     inplace=True,
-    tags="exact_out separate_out",
+    tags="separate_out",
 )
 scatter_src.prepare = scatter_add.prepare
 scatter_src.shape_rule = scatter_add.shape_rule
@@ -131,7 +131,7 @@ derive(
 @operator(
     "scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def scatter_value(self, dim, index, value):
     """A copy with one number written to the places of ``index``."""
@@ -300,7 +300,7 @@ nonzero_ = primitive("nonzero_(Tensor self) -> Tensor", variants="private")
 
 @operator(
     "nonzero(Tensor self, *, bool as_tuple=False) -> Tensor",
-    tags="out nondifferentiable exact_out separate_out views",
+    tags="out nondifferentiable separate_out views",
 )
 def nonzero(self, *, as_tuple):
     """The positions of the elements that aren't zero, one row each (or by dim)."""
@@ -334,7 +334,7 @@ nonzero_.tags = nonzero_.tags | {"nondifferentiable"}
 @operator(
     "index_select(Tensor self, int dim, Tensor index) -> Tensor",
     lift=_PLAIN,
-    tags="exact_out separate_out",
+    tags="apart_out",
 )
 def index_select(self, dim, index):
     """The slices of a dim that ``index`` lists."""
@@ -426,7 +426,7 @@ def out_of_range(bad: int) -> Exception:
     "index_add(Tensor self, int dim, Tensor index, Tensor source, *, "
     "Scalar alpha=1) -> Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def index_add(self, dim, index, source, *, alpha):
     """A copy with the slices of ``source`` added where ``index`` says."""
@@ -504,7 +504,7 @@ derive(
 
 @operator(
     "masked_select(Tensor self, Tensor mask) -> Tensor",
-    tags="out exact_out separate_out",
+    tags="out apart_out",
 )
 def masked_select(self, mask):
     """The elements where the mask is true, as a vector."""

@@ -35,7 +35,7 @@ def _listed(name: str, tensors: Any, label: str = "tensors") -> list[Any]:
     "cat(Tensor[] tensors, int dim=0) -> Tensor",
     lift=_PLAIN,
     variants="function",
-    tags="separate_out",
+    tags="apart_out",
 )
 def cat(tensors, dim=0):
     """Tensors one after the other along a dim."""

@@ -68,6 +68,7 @@ def linalg_solve_triangular(self, B, *, upper, left=True, unitriangular=False):
     if self.dtype is not B.dtype:
         _check_pair(self, B, name, left)
     check_kernel_dtype(self, "triangular_solve_cpu")
+    broadcast_shapes([B._shape[:-2], self._shape[:-2]])
     if left:
         return _triangular(self, B, upper, unitriangular)
     made = _triangular(mT(self), mT(B), not upper, unitriangular)
@@ -239,7 +240,7 @@ def _linalg_solve_ex(A, B, *, left, check_errors):
             "left=False. In this case linalg.solve is equivalent to B / A.squeeze(-1)"
         )
     check_kernel_dtype(A, "lu_cpu")
-    batch = broadcast_shapes([A._shape[:-2], b._shape[:-2]])
+    batch = broadcast_shapes([b._shape[:-2], A._shape[:-2]])
     LU, pivots, info = torch.linalg_lu_factor_ex(A)
     if check_errors:
         _check_solved(info, "linalg.solve_ex")
@@ -596,11 +597,12 @@ def _full_rank(a: Any, b: Any) -> Any:
     m, n = a._shape[-2:]
     tall = m >= n
     q, r = torch.linalg_qr(a if tall else mH(a))
-    zero = r.diagonal(0, -2, -1) == 0
-    if zero.numel() and not zero.is_meta and bool(zero.any()):
+    size = r.diagonal(0, -2, -1).abs()
+    zero = size <= dtypes.finfo(size.dtype).eps
+    if zero.numel() and not zero.is_meta and not tall and bool(zero.any()):
         first = (zero.long().cumsum(-1) == 1).long().argmax(-1) + 1
         found = element(torch.where(zero.any(-1), first, 0))
-        if found is not None and not tall:
+        if found is not None:
             where, code = found
             raise LinAlgError(
                 f"torch.linalg.lstsq: {where}The least squares solution could not be "

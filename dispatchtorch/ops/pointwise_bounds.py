@@ -9,7 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.lift import Plain, Pointwise, result_type
 from dispatchtorch.ops._common import conj, torch
-from dispatchtorch.ops.pointwise import _not_for
+from dispatchtorch.ops._pointwise import not_for
 from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT, _refuse
 
 # Bounds.
@@ -253,7 +253,7 @@ def _check_value(self: Any, tensor1: Any, tensor2: Any, value: Any) -> None:
 
 addcmul = operator(
     "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor",
-    lift=_Scaled3("same", forbid=_not_for("addcmul_cpu_out", BOOL)),
+    lift=_Scaled3("same", forbid=not_for("addcmul_cpu_out", BOOL)),
     inplace=True,
     tags="pointwise",
 )(lambda self, tensor1, tensor2, value: self + value * tensor1 * tensor2)

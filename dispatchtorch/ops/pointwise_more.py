@@ -11,7 +11,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
-from dispatchtorch.dispatch.operator import add_alias, operator, packets
+from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.lift import (
     Plain,
     Pointwise,
@@ -20,13 +20,13 @@ from dispatchtorch.lift import (
     return_type,
 )
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
-from dispatchtorch.ops.pointwise import (
-    _FLOAT,
-    _binary,
-    _not_for,
-    _number_like,
-    _unary,
-    _zeros,
+from dispatchtorch.ops._pointwise import (
+    TO_FLOAT,
+    binary,
+    not_for,
+    number_like,
+    unary,
+    zeros,
 )
 
 BOOL, INT, FLOAT, COMPLEX = range(4)
@@ -36,11 +36,11 @@ _INEXACT = {FLOAT, COMPLEX}
 def _float_only(name: str, *also: int) -> Pointwise:
     """Floating operands alone; ``also`` are categories that are taken besides."""
     refused = {BOOL, INT, COMPLEX} - set(also)
-    return Pointwise("same", forbid=_not_for(f"{name}_cpu", *refused))
+    return Pointwise("same", forbid=not_for(f"{name}_cpu", *refused))
 
 
 def _real(name: str) -> Pointwise:
-    return Pointwise("float", forbid=_not_for(name, COMPLEX))
+    return Pointwise("float", forbid=not_for(name, COMPLEX))
 
 
 def _refusing(
@@ -50,12 +50,12 @@ def _refusing(
 
 
 def _integers(name: str) -> Pointwise:
-    return Pointwise("same", forbid=_not_for(name, BOOL, FLOAT, COMPLEX))
+    return Pointwise("same", forbid=not_for(name, BOOL, FLOAT, COMPLEX))
 
 
 # One operand.
 
-frac = _unary("frac", _float_only("frac"), lambda self: self - self.trunc())
+frac = unary("frac", _float_only("frac"), lambda self: self - self.trunc())
 derive(frac, self=lambda grad: grad)
 
 
@@ -73,7 +73,7 @@ def _sinc_backward(grad: Any, self: Any) -> Any:
     return grad * conj(torch.where(square == 0, 0, made))
 
 
-sinc = _unary("sinc", _FLOAT, _sinc)
+sinc = unary("sinc", TO_FLOAT, _sinc)
 derive(sinc, self=_sinc_backward)
 
 
@@ -110,7 +110,7 @@ def _as_float(t: Any) -> Any:
     return t if t.dtype.category in _INEXACT else t.to(dtypes.get_default_dtype())
 
 
-signbit = _unary(
+signbit = unary(
     "signbit",
     _refusing(
         "signbit is not implemented for complex tensors.",
@@ -125,13 +125,13 @@ signbit = _unary(
     inplace=False,
 )
 _INFINITY = "{op} does not support complex inputs."
-isposinf = _unary(
+isposinf = unary(
     "isposinf",
     _refusing(_INFINITY, "bool"),
     lambda self: self == math.inf,
     inplace=False,
 )
-isneginf = _unary(
+isneginf = unary(
     "isneginf",
     _refusing(_INFINITY, "bool"),
     lambda self: self == -math.inf,
@@ -147,10 +147,10 @@ isreal = operator("isreal(Tensor self) -> Tensor")(
 nondifferentiable(signbit, isposinf, isneginf, isreal)
 
 _DEGREES = "{op} is not supported for complex tensors."
-deg2rad = _unary(
+deg2rad = unary(
     "deg2rad", _refusing(_DEGREES, "float"), lambda self: self * (math.pi / 180)
 )
-rad2deg = _unary(
+rad2deg = unary(
     "rad2deg", _refusing(_DEGREES, "float"), lambda self: self * (180 / math.pi)
 )
 derive(deg2rad, name_="Deg2RadBackward0", self=lambda grad: grad * (math.pi / 180))
@@ -208,7 +208,7 @@ def round_decimals(self, *, decimals):
     return torch.round(self * scale) / scale
 
 
-derive(round_decimals, name_="RoundBackward1", self=_zeros)
+derive(round_decimals, name_="RoundBackward1", self=zeros)
 
 
 @operator(
@@ -265,7 +265,7 @@ def _log_sum(a: Any, b: Any, base: float) -> Any:
     return torch.where(a == b, big + math.log(2, base), made)
 
 
-logaddexp = _binary(
+logaddexp = binary(
     "logaddexp",
     _float_only("logaddexp", COMPLEX),
     lambda self, other: _log_sum(self, other, math.e),
@@ -277,7 +277,7 @@ derive(
     self=lambda grad, self, result: grad * conj((self - result).exp()),
     other=lambda grad, other, result: grad * conj((other - result).exp()),
 )
-logaddexp2 = _binary(
+logaddexp2 = binary(
     "logaddexp2",
     _float_only("logaddexp2"),
     lambda self, other: _log_sum(self, other, 2.0),
@@ -305,8 +305,8 @@ def x_log(name: str, log: Any) -> Any:
         refuse = (
             f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
         )
-        x = self if self is one else _number_like(one, self)
-        y = other if hasattr(other, "_keys") else _number_like(one, other)
+        x = self if self is one else number_like(one, self)
+        y = other if hasattr(other, "_keys") else number_like(one, other)
         x, y = _as_float(x), _as_float(y)
         for each in (x, y):
             _refuse(each, refuse, COMPLEX)
@@ -341,7 +341,7 @@ def _hypot(self: Any, other: Any) -> Any:
     )
 
 
-hypot = _binary("hypot", _float_only("hypot"), _hypot, other="Tensor")
+hypot = binary("hypot", _float_only("hypot"), _hypot, other="Tensor")
 derive(
     hypot,
     self=lambda grad, self, result: grad * (self / result),
@@ -351,20 +351,18 @@ derive(
 
 def _copysign(self: Any, other: Any) -> Any:
     size = _as_float(self).abs()
-    other = other if hasattr(other, "_keys") else _number_like(size, other)
+    other = other if hasattr(other, "_keys") else number_like(size, other)
     return torch.where(torch.signbit(other), -size, size)
 
 
-copysign = _binary("copysign", _real("copysign_cpu"), _copysign)
+copysign = binary("copysign", _real("copysign_cpu"), _copysign)
 
 
 def _copysign_backward(grad: Any, self: Any, result: Any) -> Any:
     return torch.where(self == 0, 0, grad * (result / self))
 
 
-derive(
-    copysign, number_name_="CopysignBackward1", self=_copysign_backward, other=_zeros
-)
+derive(copysign, number_name_="CopysignBackward1", self=_copysign_backward, other=zeros)
 
 _heaviside = _refusing("heaviside is not yet implemented for complex tensors.")
 heaviside = operator(
@@ -381,7 +379,7 @@ def _broadcast(*tensors: Any) -> list[Any]:
 
 
 def _gcd(self: Any, other: Any) -> Any:
-    other = other if hasattr(other, "_keys") else _number_like(self, other)
+    other = other if hasattr(other, "_keys") else number_like(self, other)
     a, b = _broadcast(self.abs(), other.abs())
     while bool((b != 0).any()):
         rest = a % torch.where(b == 0, 1, b)
@@ -395,8 +393,8 @@ def _lcm(self: Any, other: Any) -> Any:
     return (part * other).abs()
 
 
-gcd = _binary("gcd", _integers("gcd_cpu"), _gcd, other="Tensor")
-lcm = _binary("lcm", _integers("lcm_cpu"), _lcm, other="Tensor")
+gcd = binary("gcd", _integers("gcd_cpu"), _gcd, other="Tensor")
+lcm = binary("lcm", _integers("lcm_cpu"), _lcm, other="Tensor")
 nondifferentiable(gcd, lcm)
 
 _BITS_OF = {8: dtypes.int64, 4: dtypes.int32, 2: dtypes.int16}
@@ -416,11 +414,11 @@ def _nextafter(self: Any, other: Any) -> Any:
     return torch.where((self != self) | (other != other), self + other, made)
 
 
-nextafter = _binary("nextafter", _float_only("nextafter"), _nextafter, other="Tensor")
+nextafter = binary("nextafter", _float_only("nextafter"), _nextafter, other="Tensor")
 derive(
     nextafter,
     self=lambda grad, self, other: torch.where(self == other, 0, grad),
-    other=_zeros,
+    other=zeros,
 )
 
 
@@ -429,7 +427,7 @@ def _extreme(name: str, wins: str, text: str) -> Any:
         keep = getattr(torch, wins)(self, other) | (other != other)
         return torch.where(keep, self, other)
 
-    op = _binary(name, _refusing(text), body, other="Tensor", inplace=False)
+    op = binary(name, _refusing(text), body, other="Tensor", inplace=False)
     derive(
         op,
         self=lambda grad, self, other: torch.where(
@@ -461,7 +459,7 @@ derive(
 
 def _shift_amount(self: Any, other: Any) -> tuple[Any, Any]:
     if not hasattr(other, "_keys"):
-        other = _number_like(self, other)
+        other = number_like(self, other)
     bits = 8 * self.dtype.itemsize
     return other, (other < 0) | (other >= bits)
 
@@ -485,8 +483,8 @@ def _right_shift(self: Any, other: Any) -> Any:
     return torch.where(outside, torch.where(self < 0, -1, 0).to(made.dtype), made)
 
 
-bitwise_left_shift = _binary("bitwise_left_shift", _integers("lshift_cpu"), _left_shift)
-bitwise_right_shift = _binary(
+bitwise_left_shift = binary("bitwise_left_shift", _integers("lshift_cpu"), _left_shift)
+bitwise_right_shift = binary(
     "bitwise_right_shift", _integers("rshift_cpu"), _right_shift
 )
 nondifferentiable(bitwise_left_shift, bitwise_right_shift)

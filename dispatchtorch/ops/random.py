@@ -64,7 +64,7 @@ def _host(t: Tensor) -> Any:
     return t._backend.to_host(t._data)
 
 
-def _no_gradient(op: Operator, *names: str) -> Operator:
+def _no_gradient(op: Operator, *names: str, node: str | None = None) -> Operator:
     """Zero gradients: what is drawn has a history, though no slope."""
 
     def zeros(size: str) -> Callable[..., Any]:
@@ -72,7 +72,7 @@ def _no_gradient(op: Operator, *names: str) -> Operator:
         exec(f"formula = lambda grad, {size}: grad.new_zeros({size})", scope)
         return scope["formula"]  # type: ignore[no-any-return]
 
-    derive(op, **{name: zeros(f"{name}_sizes") for name in names})
+    derive(op, name_=node, **{name: zeros(f"{name}_sizes") for name in names})
     return op
 
 
@@ -137,17 +137,17 @@ _sampler(
 
 
 def _bernoulli_tensor_(self, p, generator):  # type: ignore[no-untyped-def]
+    if p.dtype.category < dtypes.FLOAT:
+        raise RuntimeError(
+            "expected probabilities tensor to have floating type, got "
+            f"{scalar_type_name(p.dtype)}"
+        )
     return _write(self, _bernoulli_drawn(p.expand(self._shape), self.dtype, generator))
 
 
 def _bernoulli_drawn(p: Tensor, dtype: dtypes.dtype, generator: Any) -> Tensor:
     from dispatchtorch.random import engine_for
 
-    if not p.is_floating_point():
-        raise RuntimeError(
-            "expected probabilities tensor to have floating type, got "
-            f"{scalar_type_name(p.dtype)}"
-        )
     if p._backend.device_type == "meta":
         return torch.empty(p._shape, dtype=dtype, device=p.device)  # type: ignore[no-any-return]
     engine, on_host = engine_for(p, generator)
@@ -174,7 +174,8 @@ def bernoulli(self, generator):
 @operator(f"bernoulli.p(Tensor self, float p, *, {_G}) -> Tensor", tags="random")
 def bernoulli_p(self, p, generator):
     """Ones with probability p, in the shape of the tensor."""
-    return torch.empty_like(self).bernoulli_(p, generator=generator)
+    made = torch.empty(self._shape, dtype=self.dtype, device=self.device)
+    return made.bernoulli_(p, generator=generator)
 
 
 @operator(f"poisson(Tensor self, {_G}) -> Tensor", tags="random", variants="function")
@@ -188,8 +189,13 @@ def poisson(self, generator):
     return _tensor(self, engine.poisson(_host(self.detach())), on_host)
 
 
-for _op in (bernoulli, bernoulli_p, poisson):
-    _no_gradient(_op, "self")
+def _not_derived(grad: Any) -> Any:
+    raise RuntimeError("derivative for aten::bernoulli is not implemented")
+
+
+derive(bernoulli_p, name_="NotImplemented", self=_not_derived)
+_no_gradient(bernoulli, "self")
+_no_gradient(poisson, "self")
 
 
 @operator(
@@ -319,7 +325,7 @@ nondifferentiable(randperm)
 # Normal numbers of means and deviations.
 
 
-def _normal(overload: str, parameters: str, names: str, doc: str) -> None:
+def _normal(overload: str, parameters: str, names: str, node: int, doc: str) -> None:
     """Declares an overload of ``normal`` whose ``names`` are tensors."""
 
     def body(mean, std, generator):  # type: ignore[no-untyped-def]
@@ -340,7 +346,7 @@ def _normal(overload: str, parameters: str, names: str, doc: str) -> None:
         tags="random out",
         variants="function",
     )(body)
-    _no_gradient(op, *names.split())
+    _no_gradient(op, *names.split(), node=f"NormalBackward{node}")
 
 
 def _check_deviation(std: Any) -> None:
@@ -359,17 +365,20 @@ _normal(
     "Tensor_Tensor",
     "Tensor mean, Tensor std",
     "mean std",
+    3,
     "Normally distributed numbers of given means and deviations.",
 )
 _normal(
     "Tensor_float",
     "Tensor mean, float std=1",
     "mean",
+    1,
     "Normally distributed numbers of given means.",
 )
 _normal(
     "float_Tensor",
     "float mean, Tensor std",
     "std",
+    2,
     "Normally distributed numbers of given deviations.",
 )

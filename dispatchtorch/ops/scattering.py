@@ -47,9 +47,7 @@ def _check_flat(self: Any, index: Any) -> None:
     check_range(index, size, error, -size)
 
 
-@operator(
-    "take(Tensor self, Tensor index) -> Tensor", tags="out exact_out separate_out"
-)
+@operator("take(Tensor self, Tensor index) -> Tensor", tags="out apart_out")
 def take(self, index):
     """Elements of the flattened tensor."""
     _check_long("take", index)
@@ -103,7 +101,8 @@ derive(
 
 
 @operator(
-    "take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor", tags="out"
+    "take_along_dim(Tensor self, Tensor indices, int? dim=None) -> Tensor",
+    tags="out apart_out",
 )
 def take_along_dim(self, indices, dim=None):
     """As ``gather``, where the other dims broadcast and indices count from the end."""
@@ -236,7 +235,7 @@ def _words(shape: list[int]) -> str:
 @operator(
     "index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def index_copy(self, dim, index, source):
     """A copy with slices of a dim replaced by those of ``source``."""
@@ -448,7 +447,7 @@ def _product_backward(
     "str reduce, *, bool include_self=True) -> Tensor",
     inplace=True,
     lift=Plain(),
-    tags="exact_out separate_out",
+    tags="separate_out",
 )
 def scatter_reduce(self, dim, index, src, reduce, *, include_self):
     """Elements of ``src`` combined at the places that ``index`` names."""
@@ -481,7 +480,7 @@ derive_joint(scatter_reduce, "self src", _reduced_backward)
     "scatter.reduce(Tensor self, int dim, Tensor index, Tensor src, *, str reduce) -> "
     "Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def scatter_with(self, dim, index, src, *, reduce):
     """As ``scatter_reduce``, by "add" or "multiply" (deprecated)."""
@@ -502,7 +501,7 @@ def scatter_with(self, dim, index, src, *, reduce):
     "scatter.value_reduce(Tensor self, int dim, Tensor index, Scalar value, *, "
     "str reduce) -> Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def scatter_number_with(self, dim, index, value, *, reduce):
     """A number added to, or multiplied with, the places that ``index`` names."""
@@ -530,7 +529,7 @@ def _as_places(index: Any, dim: int, source: Any) -> Any:
     "index_reduce(Tensor self, int dim, Tensor index, Tensor source, str reduce, "
     "*, bool include_self=True) -> Tensor",
     inplace=True,
-    tags="out exact_out separate_out",
+    tags="out separate_out",
 )
 def index_reduce(self, dim, index, source, reduce, *, include_self):
     """Slices of ``source`` combined with those that ``index`` names."""

@@ -272,7 +272,7 @@ def diagflat(self, offset=0):
     return self.contiguous().view(-1).diag(offset)
 
 
-@operator("trace(Tensor self) -> Tensor", tags="out")
+@operator("trace(Tensor self) -> Tensor")
 def trace(self):
     """The sum of the diagonal of a matrix."""
     if self.ndim != 2:
@@ -305,9 +305,7 @@ def _replacement(name: str, schema: str, view: Any) -> None:
         return made
 
     body.__doc__ = "A copy with a part replaced by ``src``."
-    op = operator(f"{name}(Tensor self, Tensor src, {schema}) -> Tensor", tags="out")(
-        body
-    )
+    op = operator(f"{name}(Tensor self, Tensor src, {schema}) -> Tensor")(body)
     names = [part.split("=")[0].split()[-1] for part in schema.split(",")]
     listed = ", ".join(names)
     from dispatchtorch.dispatch.codegen import compile_function

@@ -14,7 +14,7 @@ from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes, result_type
 from dispatchtorch.ops._common import scalar_type_name, torch
-from dispatchtorch.ops.pointwise import _number_like
+from dispatchtorch.ops._pointwise import number_like
 from dispatchtorch.ops.pointwise_more import x_log
 
 _HALVES = (dtypes.float16, dtypes.bfloat16)
@@ -52,7 +52,7 @@ def _apply(function: str, kernel: str, halves: bool, ints: bool, *values: Any) -
         common = dtypes.get_default_dtype()
     one = next(v for v in values if hasattr(v, "_keys"))
     operands = [
-        (v if hasattr(v, "_keys") else _number_like(one, v)).to(common) for v in values
+        (v if hasattr(v, "_keys") else number_like(one, v)).to(common) for v in values
     ]
     broadcast_shapes([v._shape for v in operands])
     return torch._special(operands, function)

@@ -86,7 +86,9 @@ def _tensor(t: Any) -> Any:
     flat = t.detach()
     if t.is_conj() or t.is_neg():
         flat = flat.resolve_conj().resolve_neg()
-    length = 1 + sum((s - 1) * abs(d) for s, d in zip(t.shape, flat.stride(), strict=True))
+    length = 1 + sum(
+        (s - 1) * abs(d) for s, d in zip(t.shape, flat.stride(), strict=True)
+    )
     if 0 in t.shape:
         length = 0
     memory = flat.as_strided((length,), (1,), flat.storage_offset()).clone()
@@ -288,9 +290,7 @@ def _text(error: BaseException) -> str:
 
 
 def _leaves(value: Any) -> list[Any]:
-    return [
-        t for t in _flat(value) if hasattr(t, "requires_grad") and t.requires_grad
-    ]
+    return [t for t in _flat(value) if hasattr(t, "requires_grad") and t.requires_grad]
 
 
 def _weights(outputs: list[Any], seed: int) -> list[np.ndarray]:
@@ -411,10 +411,22 @@ def check_sample(
 
 
 # Results of these are right up to signs and phases, which LAPACKs choose freely.
-_GAUGE = {"linalg.eig", "linalg.eigh", "linalg.svd", "svd", "svd_lowrank",
-          "pca_lowrank"}
-_UNDEFINED = {"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty",
-              "new_empty_strided"}
+_GAUGE = {
+    "linalg.eig",
+    "linalg.eigh",
+    "linalg.svd",
+    "svd",
+    "svd_lowrank",
+    "pca_lowrank",
+}
+_UNDEFINED = {
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "empty_permuted",
+    "new_empty",
+    "new_empty_strided",
+}
 
 
 def _not_leaf(value: Any) -> Any:
@@ -535,8 +547,18 @@ def problems(
             yield f"{full_name(info)} [errors] runner: {error}"
 
 
-DTYPES = ("float32", "float64", "complex64", "int64", "bool", "bfloat16", "uint8",
-          "float16", "complex128", "int32")
+DTYPES = (
+    "float32",
+    "float64",
+    "complex64",
+    "int64",
+    "bool",
+    "bfloat16",
+    "uint8",
+    "float16",
+    "complex128",
+    "int32",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

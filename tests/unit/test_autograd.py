@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -383,3 +384,58 @@ def test_the_graph_has_pytorchs_nodes() -> None:
         return (z.mean(0).sum() - x.sum().tanh()) * 2
 
     assert walk(build(torch).grad_fn) == walk(build(oracle).grad_fn)
+
+
+def _twice(context):
+    torch.manual_seed(0)
+    x = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    with context:
+        y = (x.exp() * w).tanh()
+        z = (y * y * w).sum()
+    first = torch.autograd.grad(z, (x, w), create_graph=True)
+    return first + torch.autograd.grad((first[0] * first[1]).sum(), (x, w))
+
+
+def test_second_derivatives_go_through_packed_tensors():
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda t: t.detach().clone(), lambda t: t.clone()
+    )
+    for plain, packed in zip(_twice(nullcontext()), _twice(hooks), strict=True):
+        assert torch.equal(plain, packed)
+
+
+def test_hooks_of_a_leaf_see_the_sum_of_its_gradients_once():
+    seen = []
+    x = torch.ones(3, requires_grad=True)
+    x.register_hook(lambda grad: seen.append(grad.tolist()))
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.tolist()))
+    (x * x + x).sum().backward()
+    assert seen == [[3.0] * 3, [3.0] * 3]
+    seen.clear()
+    torch.autograd.grad((x * x).sum(), x)
+    assert seen == [[2.0] * 3]
+
+
+def test_a_hooked_leaf_is_ready_before_older_nodes_run():
+    order = []
+    a = torch.ones(2, requires_grad=True)
+    b = torch.ones(2, requires_grad=True)
+    a.register_post_accumulate_grad_hook(lambda p: order.append("a"))
+    b.register_post_accumulate_grad_hook(lambda p: order.append("b"))
+    (a.exp() * b).sum().backward()
+    assert order == ["b", "a"]
+
+
+def test_a_first_gradient_has_its_leafs_strides_and_memory_of_its_own():
+    x = torch.randn(3, 4, requires_grad=True)
+    (x.t() * 2).sum().backward()
+    assert x.grad.stride() == (4, 1)
+    w = torch.randn(4, 3).t().requires_grad_()
+    (w * 2).sum().backward()
+    assert w.grad.stride() == w.stride()
+    a, b = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    given = torch.ones(3)
+    (a + b).backward(given)
+    a.grad.add_(1)
+    assert b.grad.tolist() == [1, 1, 1] and given.tolist() == [1, 1, 1]

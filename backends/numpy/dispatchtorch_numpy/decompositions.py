@@ -79,6 +79,8 @@ def eig(a: Array, vectors: bool) -> tuple[Array, Array]:
     """Complex eigenvalues and eigenvectors of any square matrices."""
     kind = np.result_type(a.dtype, np.complex64)
     if not np.isfinite(a).all():
+        if not vectors:
+            return np.full(a.shape[:-1], math.nan, kind), np.empty(0, kind)
         raise RuntimeError(
             "torch.linalg.eig: input tensor should not contain infs or NaNs."
         )

@@ -477,7 +477,11 @@ class CPUGenerator(MT19937Stream):
         shape = (*weights.shape[:-1], num_samples)
         with self._lock, np.errstate(all="ignore"):
             if not replacement or num_samples == 1:
-                race = rows / self.exponential(rows.shape, rows.dtype)
+                # Like all fillings, that of the variates goes along the memory.
+                turned = 0 < rows.strides[0] < rows.strides[1]
+                shape_of = rows.shape[::-1] if turned else rows.shape
+                variates = self.exponential(shape_of, rows.dtype)
+                race = rows / (variates.T if turned else variates)
                 return _largest(race, num_samples).reshape(shape)
             u = self.doubles(len(rows) * num_samples).reshape(-1, num_samples)
             accumulator = np.float64 if rows.dtype == np.float64 else np.float32

@@ -96,7 +96,7 @@ class Array:
         layout: str = "contiguous",
         grad: bool = True,
     ) -> None:
-        self.values = values
+        self.values = np.asarray(values)
         self.dtype = dtype
         self.layout = layout
         self.grad = grad and _KIND.get(dtype, "") in ("f", "h", "c")
@@ -118,10 +118,12 @@ class Array:
             memory = values[:1]
         else:
             memory = values
-        tensor = module.from_numpy(np.array(memory, order="C"))
-        dtype = getattr(module, self.dtype)
-        if tensor.dtype != dtype:
-            tensor = tensor.to(dtype)
+        memory = np.array(memory, order="C")
+        if self.dtype == "bfloat16":  # by its bits: conversions treat NaN as they like
+            bits = (memory.view(np.uint32) >> 16).astype(np.int16)
+            tensor = module.from_numpy(bits).view(module.bfloat16).clone()
+        else:
+            tensor = module.from_numpy(memory)
         if device is not None:
             tensor = tensor.to(device)
         if layout == "transposed":
@@ -339,7 +341,8 @@ class OperatorSamples:
     ``generate``    Draw -> samples (and failures, calls that have to raise)
     ``dtypes``      the dtypes that the operator takes, as letters or names
     ``reference``   "np.exp", "scipy.special.erf" or a function over NumPy arrays; one
-                    that can't say returns NotImplemented
+                    that can't say returns NotImplemented, and "~np.sign" is one for
+                    finite numbers alone
     ``grads``       how many times it is differentiated (0, 1 or 2)
     ``random``      the values differ from device to device: only shape and dtype count
     ``undefined``   the values mean nothing (``empty``)
@@ -401,7 +404,8 @@ class OperatorSamples:
         found = self._reference
         if not isinstance(found, str):
             return found  # type: ignore[no-any-return]
-        head, _, tail = found.partition(".")
+        finite = found.startswith("~")
+        head, _, tail = found.removeprefix("~").partition(".")
         if head == "scipy":
             try:
                 import scipy.special  # noqa: F401
@@ -412,7 +416,9 @@ class OperatorSamples:
         function = find(importlib.import_module({"np": "numpy"}.get(head, head)), tail)
 
         def on_positional(*args: Any, **kwargs: Any) -> Any:
-            return NotImplemented if kwargs else function(*args)
+            if kwargs or (finite and not all(np.isfinite(a).all() for a in args)):
+                return NotImplemented
+            return function(*args)
 
         return on_positional
 

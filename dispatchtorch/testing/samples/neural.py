@@ -54,7 +54,8 @@ ACTIVATIONS = table(
     ),
     unary,
 ) + [
-    _row("gelu", _with({"approximate": "tanh"})),
+    _row("gelu", lambda g: [S(g(2, 3)), S(g(2, 3), approximate="tanh"), S(g()),
+         S(g(0, 3)), S(g(3, 2, layout="transposed"))]),
     _row("elu", _with({"alpha": 1.5})),
     _row("celu", _with({"alpha": 1.5})),
     _row("selu", unary),

@@ -36,6 +36,11 @@ def _reducer(function: Any, **fixed: Any) -> Any:
     return reference
 
 
+def _scan(function: Any) -> Any:
+    """A NumPy scan, which gives a 0-d array a dim."""
+    return lambda x, dim: function(x, dim) if x.ndim else NotImplemented
+
+
 def _with_dtype(g: Draw) -> Iterator[Any]:
     yield from reduction(g)
     yield S(g(2, 3), dtype=DType("float64"))
@@ -313,13 +318,13 @@ ROWS: list[OperatorSamples] = [
           "fhib"),
     cases("count_nonzero", lambda g: [S(g(2, 3)), S(g(2, 3), 0), S(g(2, 3, 2), (0, 2)),
           S(g())], _ALL, np.count_nonzero),
-    cases("cumsum", cumulative, _ALL, "np.cumsum"),
-    cases("cumprod", cumulative, _ALL, "np.cumprod"),
+    cases("cumsum", cumulative, _ALL, _scan(np.cumsum)),
+    cases("cumprod", cumulative, _ALL, _scan(np.cumprod)),
     cases("cummax", _scan_with_index, "fhib"),
     cases("cummin", _scan_with_index, "fhib"),
     cases("logcumsumexp", cumulative, "fhc"),
-    cases("logsumexp", lambda g: [S(g(2, 3), 0), S(g(2, 3), (0, 1), True), S(g(), 0),
-          S(g(0, 3), 1)], "fhci", "scipy.special.logsumexp"),
+    cases("logsumexp", lambda g: [S(g(2, 3), 0), S(g(2, 3), (0, 1), keepdim=True),
+          S(g(), 0), S(g(0, 3), 1)], "fhci", "scipy.special.logsumexp"),
     cases("var", _moments, "fhc", _moment(np.var)),
     cases("std", _moments, "fhc", _moment(np.std)),
     cases("var_mean", _moments, "fhc"),

@@ -284,7 +284,7 @@ ROWS: list[OperatorSamples] = [
          covers="contiguous"),
     _row("clone", lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed")), S(g()),
          S(g(2, 3, layout="expanded"))]),
-    _row("Tensor.to", lambda g: [S(g(2, 3), DType("float64")), S(g(3), DType("float32")),
+    _row("Tensor.to", lambda g: [S(g(2), DType("float64")), S(g(3), DType("float32")),
          S(g(2, 3, layout="transposed"), DType("complex64"))], covers="_to_copy"),
     _row("select_scatter", lambda g: [S(g(2, 3), g(3), 0, 1), S(g(2, 3), g(2), 1, -1)]),
     _row("slice_scatter", lambda g: [S(g(4, 3), g(2, 3), 0, 1, 3),
