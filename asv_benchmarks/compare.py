@@ -60,7 +60,8 @@ def _time(module: Any, device: str, run: Callable[[], Any], count: int) -> float
     start = time.perf_counter()
     for _ in range(count):
         run()
-    synchronize(module, device)
+    if module is not None:
+        synchronize(module, device)
     return (time.perf_counter() - start) / count
 
 
@@ -80,6 +81,70 @@ def import_times(rounds: int) -> dict[str, float]:
             found.append(time.perf_counter() - start)
     bare = statistics.median(times.pop(""))
     return {name: statistics.median(found) - bare for name, found in times.items()}
+
+
+def layer_costs(rounds: int) -> dict[str, float]:
+    """Seconds of ``a + b`` under stacks of layers: none, a no-op one off, and on.
+
+    The least of many short runs: the differences are smaller than a busy machine's noise.
+    """
+    from .bench_layers import Layers
+
+    times: dict[str, list[float]] = {"none": [], "registered": [], "enabled": []}
+    for _ in range(rounds):
+        for stack, found in times.items():
+            suite = Layers()
+            suite.setup(stack)
+            try:
+                suite.time_add(stack)
+
+                def run(suite: Layers = suite, stack: str = stack) -> None:
+                    suite.time_add(stack)
+
+                found.append(_time(None, "cpu", run, 300))
+            finally:
+                suite.teardown(stack)
+    return {stack: min(found) for stack, found in times.items()}
+
+
+def installed_sizes() -> dict[str, int]:
+    """Bytes on disk of each package with its required dependencies, compiled files left
+    out."""
+    return {name: _closure_size(name, set()) for name in ("torch", "dispatchtorch")}
+
+
+def _closure_size(name: str, seen: set[str]) -> int:
+    from importlib import metadata
+    from pathlib import Path
+
+    import dispatchtorch
+
+    name = name.lower().replace("_", "-")
+    if name in seen:
+        return 0
+    seen.add(name)
+    try:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return 0
+    files = [Path(str(f.locate())) for f in found.files or ()]
+    if name == "dispatchtorch":  # maybe installed in place
+        root = Path(dispatchtorch.__file__).parent
+        files = [f for part in (root, _numpy_backend()) for f in part.rglob("*")]
+    total = sum(f.stat().st_size for f in files if f.suffix != ".pyc" and f.is_file())
+    for requirement in found.requires or ():
+        if "extra ==" not in requirement:
+            head = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+            total += _closure_size(head, seen)
+    return total
+
+
+def _numpy_backend() -> Any:
+    from pathlib import Path
+
+    import dispatchtorch_numpy
+
+    return Path(dispatchtorch_numpy.__file__).parent
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,6 +184,23 @@ def main(argv: list[str] | None = None) -> int:
             f"{ratio:>8.2f}  0.15 {'ok' if ratio <= 0.15 else 'OVER'}; NumPy's "
             f"{_show(times['numpy'])} + {_show(extra)} (60 ms "
             f"{'ok' if extra <= 0.06 else 'OVER'})"
+        )
+    if re.search(options.pattern, "layers"):
+        costs = layer_costs(options.rounds * 20)
+        results["layers"] = costs
+        off, on = (costs[k] - costs["none"] for k in ("registered", "enabled"))
+        print(
+            f"a no-op layer: off {off * 1e9:+.0f} ns, on {on * 1e9:+.0f} ns a call "
+            f"(300 ns {'ok' if on <= 3e-7 else 'OVER'})"
+        )
+    if re.search(options.pattern, "size"):
+        sizes = installed_sizes()
+        results["size"] = sizes
+        ratio = sizes["dispatchtorch"] / sizes["torch"]
+        print(
+            f"installed size: {sizes['torch'] / 1e6:.0f} MB, ours "
+            f"{sizes['dispatchtorch'] / 1e6:.0f} MB, ratio {ratio:.2f} "
+            f"(0.15 {'ok' if ratio <= 0.15 else 'OVER'})"
         )
     if options.json:
         with open(options.json, "w") as file:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys as _sys
 from math import e, inf, nan, pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatchtorch import dtypes as _dtypes
 from dispatchtorch import ops as _operators
@@ -52,6 +52,10 @@ from dispatchtorch._ops import ops as _namespaces
 # `torch.ops` is PyTorch's door to operators; the package of that name stays importable.
 globals()["ops"] = _namespaces
 
+if TYPE_CHECKING:  # what __getattr__ makes: written by `python -m dispatchtorch._stubs`
+    from dispatchtorch import _C as _C
+    from dispatchtorch._functions import *
+
 for _d in _dtypes.DTYPES:
     globals()[_d.name] = _d
 for _alias, _name in {
@@ -69,7 +73,7 @@ _LAZY = {
         "dispatchtorch.amp": "autocast",
         "dispatchtorch.serialization": "save load",
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
-        "set_rng_state Generator default_generator",
+        "set_rng_state Generator default_generator thread_safe_generator",
         "dispatchtorch._tensor_str": "set_printoptions",
         "dispatchtorch.storage": "UntypedStorage TypedStorage FloatStorage DoubleStorage "
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
@@ -81,7 +85,7 @@ _LAZY = {
         "dispatchtorch.linalg._lobpcg": "lobpcg",
         "dispatchtorch.linalg._removed": "eig lstsq matrix_rank solve symeig",
         "dispatchtorch._runtime": "AcceleratorError FatalError OutOfMemoryError SymBool SymFloat SymInt "
-        "are_deterministic_algorithms_enabled detach detach_ from_file "
+        "are_deterministic_algorithms_enabled as_strided_ detach detach_ from_file "
         "get_deterministic_debug_mode get_device get_device_module "
         "get_float32_matmul_precision get_num_interop_threads has_lapack "
         "has_mkl has_openmp has_spectral init_num_threads "
@@ -94,6 +98,7 @@ _LAZY = {
         "set_num_interop_threads set_warn_always sym_constrain_range "
         "sym_constrain_range_for_size sym_float sym_int sym_ite sym_max "
         "sym_min sym_not sym_sqrt sym_sum use_deterministic_algorithms",
+        "dispatchtorch.overrides": "DisableTorchFunctionSubclass",
         "dispatchtorch._tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor tensortype",
         "dispatchtorch.nn._recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh "

@@ -24,6 +24,7 @@ __all__ = [
     "SymFloat",
     "SymInt",
     "are_deterministic_algorithms_enabled",
+    "as_strided_",
     "detach",
     "detach_",
     "from_file",
@@ -263,6 +264,13 @@ def is_distributed(input: Tensor) -> bool:
 def get_device(input: Tensor) -> int:
     """The index of a tensor's device; -1 for ``cpu``."""
     return input.get_device()  # type: ignore[no-any-return, attr-defined]
+
+
+def as_strided_(
+    input: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+) -> Tensor:
+    """Makes a tensor another view of its memory, in place."""
+    return input.as_strided_(size, stride, storage_offset)  # type: ignore[no-any-return, attr-defined]
 
 
 def detach(input: Tensor) -> Tensor:

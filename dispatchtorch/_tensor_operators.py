@@ -439,7 +439,7 @@ def _sliced(t: Tensor, dim: int, part: slice, whole: bool = True) -> Tensor:
     return made
 
 
-Tensor.__getitem__ = _getitem
-Tensor.__setitem__ = _setitem
-Tensor.__pos__ = __pos__  # type: ignore[method-assign]
+Tensor.__getitem__ = _getitem  # type: ignore[assignment]
+Tensor.__setitem__ = _setitem  # type: ignore[assignment]
+Tensor.__pos__ = __pos__  # type: ignore[method-assign,assignment]
 install()

@@ -134,6 +134,9 @@ class Backend(_KernelTable):
     is_host: bool = False
     #: Whether there may be several devices of this type, told apart by an index.
     indexed: bool = True
+    #: Whether ``torch.accelerator`` and bare indices may mean this device; not where it
+    #: only stands in for one.
+    is_accelerator: bool = True
 
     def __init__(self) -> None:
         self.kernels = {}
@@ -362,7 +365,8 @@ def current_accelerator() -> str:
     from dispatchtorch.plugins import manager
 
     for name in manager.accelerators():
-        if get_backend(name).is_available():
+        backend = get_backend(name)
+        if backend.is_accelerator and backend.is_available():
             return name
     raise RuntimeError("Cannot access accelerator device when none is available.")
 

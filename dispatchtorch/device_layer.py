@@ -407,12 +407,13 @@ def _unsupported(op: Operator, backend: Backend) -> Function:
 
 def _without_device(op: Operator) -> Function:
     def missing(*args: Any) -> Any:
+        scalars = any(a.base == "Tensor|Scalar" for a in op.schema.arguments)
+        if scalars and op.schema.returns == ("Tensor",):
+            _operator.reject(op, _operator.packets[op.name].callable("function"), args)
         if op.prepare is not None:
             op.prepare(*args)  # knows better words, e.g. for an empty list
         elif op.body is not None:
-            positional_body(op)(*args)
-        if any(a.base == "Tensor|Scalar" for a in op.schema.arguments):
-            _operator.reject(op, _operator.packets[op.name].callable("function"), args)
+            return positional_body(op)(*args)
         raise TypeError(f"{op.name}() got no tensor to take the device from")
 
     return missing

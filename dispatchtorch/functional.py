@@ -153,13 +153,17 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
         )
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
+    if not sizes:
+        return ()
     steps = list(itertools.accumulate([*sizes[:0:-1]], lambda a, b: a * b, initial=1))
-    return tuple(
-        [
-            indices.div(step, rounding_mode="floor") % size
-            for step, size in zip(reversed(steps), sizes, strict=True)
-        ]
+    from dispatchtorch.factory import tensor
+
+    options: dict[str, Any] = {"dtype": torch.int64, "device": indices.device}
+    by_dim = indices.unsqueeze(-1).div(
+        tensor(steps[::-1], **options), rounding_mode="floor"
     )
+    places: tuple[Any, ...] = (by_dim % tensor(sizes, **options)).unbind(-1)
+    return places
 
 
 def einsum(*args: Any) -> Any:

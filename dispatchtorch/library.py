@@ -94,7 +94,7 @@ class Library:
         self.dispatch_key = dispatch_key
         self._undo: list[Callable[[], None]] = []
         if kind == "DEF":
-            self._undo.append(lambda: _namespaces.pop(ns, None) and None)
+            self._undo.append(lambda: _namespaces.__delitem__(ns))
         weakref.finalize(self, _undo_all, self._undo).atexit = False
 
     def __repr__(self) -> str:

@@ -58,6 +58,7 @@ _EXACT = {
     "expected scalar type '{Wanted}' but got '{Own}' for values output": "mode",
     "the output given to float_power has dtype {Own} but the operation's result requires "
     "dtype {Wanted}": "float_power",
+    "multinomial expects Long tensor out, got: {Own}": "multinomial",
     "{name} does not support non-boolean outputs.": "isneginf isposinf signbit",
     "nan_to_num: dtype of out: {Own} should be same as input: {Wanted}": "nan_to_num",
     "torch.histogram: input tensor and hist tensor should have the same dtype, but got "
@@ -313,6 +314,14 @@ def overlaps_itself(t: Tensor) -> bool:
     return any(d == 0 and n > 1 for n, d in zip(t._shape, strides, strict=True))
 
 
+def _shared_memory() -> RuntimeError:
+    return RuntimeError(
+        "unsupported operation: some elements of the input tensor and the written-to "
+        "tensor refer to a single memory location. Please clone() the tensor before "
+        "performing the operation."
+    )
+
+
 def check_operand_overlap(out: Tensor, operand: Tensor, apart: bool = False) -> None:
     """RuntimeError where a tensor that is written shares part of an operand's memory.
 
@@ -321,6 +330,8 @@ def check_operand_overlap(out: Tensor, operand: Tensor, apart: bool = False) -> 
     backend = out._backend
     if operand._backend is not backend:
         return
+    if apart and operand is out:
+        raise _shared_memory()
     a, b = _span(out), _span(operand)
     if a is None or b is None or a[1] <= b[0] or b[1] <= a[0]:
         return
@@ -330,11 +341,7 @@ def check_operand_overlap(out: Tensor, operand: Tensor, apart: bool = False) -> 
         and backend.strides(out._data) == backend.strides(operand._data)
     ):
         return
-    raise RuntimeError(
-        "unsupported operation: some elements of the input tensor and the written-to "
-        "tensor refer to a single memory location. Please clone() the tensor before "
-        "performing the operation."
-    )
+    raise _shared_memory()
 
 
 def _span(t: Tensor) -> tuple[int, int] | None:

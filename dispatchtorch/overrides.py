@@ -289,7 +289,7 @@ def _converted(result: Any, cls: type) -> Any:
     return result
 
 
-Tensor.__torch_function__ = classmethod(torch_function)  # type: ignore[attr-defined]
+Tensor.__torch_function__ = classmethod(torch_function)  # type: ignore[attr-defined,assignment]
 
 
 def has_torch_function(relevant_args: Any) -> bool:

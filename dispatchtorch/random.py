@@ -25,6 +25,7 @@ __all__ = [
     "manual_seed",
     "seed",
     "set_rng_state",
+    "thread_safe_generator",
 ]
 
 
@@ -220,3 +221,11 @@ def fork_rng(
     finally:
         for generator, state in states:
             generator.set_state(state)
+
+
+def thread_safe_generator() -> Generator | None:
+    """The generator of a data loader's worker thread; None outside of one.
+
+    Workers here are processes, each with a default generator of its own.
+    """
+    return None

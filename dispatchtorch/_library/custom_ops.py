@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatchtorch._library import kernels
 from dispatchtorch._library.schemas import infer_schema
 from dispatchtorch._ops import OpOverload, ops
 from dispatchtorch.tensor import Tensor
+
+if TYPE_CHECKING:
+    from dispatchtorch.library import Library
 
 __all__ = ["CustomOpDef", "custom_op", "parse_qualname"]
 
@@ -98,6 +101,7 @@ class CustomOpDef:
         self._abstract_fn: Function | None = None
         self._disabled: set[str] = set()
         self._checked = False
+        self._lib: Library
         old = _DEFINED.pop(self._qualname, None)
         if old is not None:
             old._lib._destroy()

@@ -8,6 +8,7 @@
 ``history``     autograd: detaching, data, grad, backward, hooks
 ``subclasses``  subclasses and constructors
 ``uncommon``    for tools, and kept for older programs
+``views_in_place``  transpose_, squeeze_ and their kin
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dispatchtorch._tensor_methods import (
     transposed,
     uncommon,
     values,
+    views_in_place,
 )
 from dispatchtorch._tensor_methods.conversion import TYPE_NAMES, to_device_method
 from dispatchtorch._tensor_methods.subclasses import (
@@ -43,4 +45,5 @@ __all__ = [
     "transposed",
     "uncommon",
     "values",
+    "views_in_place",
 ]

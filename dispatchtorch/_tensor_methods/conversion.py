@@ -29,7 +29,7 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return self.to(wanted, non_blocking=non_blocking)
 
 
-Tensor.type = _type  # type: ignore[attr-defined]
+Tensor.type = _type  # type: ignore[attr-defined,assignment]
 TYPE_NAMES = {dtypes.scalar_type_name(d) + "Tensor": d for d in dtypes.DTYPES}
 
 
@@ -39,7 +39,7 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return self.to(other.device, other.dtype)
 
 
-Tensor.to = _copy.to  # type: ignore[attr-defined]
+Tensor.to = _copy.to  # type: ignore[attr-defined,assignment]
 for _name, _function in _copy.CAST_METHODS.items():
     setattr(Tensor, _name, _function)
 

@@ -85,7 +85,7 @@ def _set_data(self: Tensor, value: Tensor) -> None:
         meta.accumulate = None
 
 
-Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined]
+Tensor.data = property(_get_data, _set_data)  # type: ignore[attr-defined,assignment]
 
 
 def _get_grad(self: Tensor) -> Tensor | None:
@@ -146,7 +146,7 @@ def _del_grad(self: Tensor) -> None:
         self._meta.grad = None
 
 
-Tensor.grad = property(_get_grad, _set_grad, _del_grad)  # type: ignore[attr-defined]
+Tensor.grad = property(_get_grad, _set_grad, _del_grad)  # type: ignore[attr-defined,assignment]
 
 
 @method

@@ -55,7 +55,7 @@ def numel(self: Tensor) -> int:
 
 
 Tensor.nelement = numel  # type: ignore[attr-defined]
-Tensor.is_contiguous = _copy.is_contiguous  # type: ignore[attr-defined]
+Tensor.is_contiguous = _copy.is_contiguous  # type: ignore[attr-defined,assignment]
 
 
 @method

@@ -150,34 +150,36 @@ def volatile(self: Tensor) -> bool:
     return False
 
 
-Tensor.is_mtia = property(lambda self: self._backend.device_type == "mtia")  # type: ignore[attr-defined]
+setattr(Tensor, "is_mtia", property(lambda self: self.device.type == "mtia"))
 for _name in ("xpu", "ipu", "mtia"):
     setattr(Tensor, _name, to_device_method(_name))
 
 # Methods that PyTorch has taken away, and what to call instead.
 
-_REMOVED = {
-    "eig": "torch.linalg.eig (or eigvals), whose results are complex",
-    "symeig": "torch.linalg.eigh (or eigvalsh), which reads the lower triangle",
-    "lstsq": "torch.linalg.lstsq, whose arguments are the other way round",
-    "solve": "torch.linalg.solve, whose arguments are the other way round",
-}
 
-
-def _removed(name: str, instead: str) -> Callable[..., Any]:
+def _removed(name: str) -> Callable[..., Any]:
     def function(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(
-            "This function was deprecated since version 1.9 and is now removed. Use "
-            f"{instead}."
-        )
+        from dispatchtorch.linalg import _removed as removed
+
+        return getattr(removed, name)(self, *args, **kwargs)
 
     function.__name__ = name
-    function.__doc__ = f"Removed: use {instead}."
+    function.__doc__ = (
+        f"Removed, as ``torch.{name}``: raises and says what replaces it."
+    )
     return function
 
 
-for _name, _instead in _REMOVED.items():
-    method(_removed(_name, _instead))
+for _name in ("eig", "symeig", "lstsq", "solve"):
+    method(_removed(_name))
+
+
+@method
+def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
+    """L and U in one matrix and the rows swapped; see ``torch.lu``."""
+    from dispatchtorch.functional import lu as function
+
+    return function(self, pivot=pivot, get_infos=get_infos)
 
 
 @method

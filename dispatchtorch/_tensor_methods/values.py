@@ -244,7 +244,7 @@ def _cuda_array_interface(self: Tensor) -> Any:
     return found
 
 
-Tensor.__cuda_array_interface__ = property(  # type: ignore[attr-defined]
+Tensor.__cuda_array_interface__ = property(  # type: ignore[attr-defined,assignment]
     _cuda_array_interface
 )
 

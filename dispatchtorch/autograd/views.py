@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dispatchtorch import tensor as _tensor
+from dispatchtorch import tensor as _tensor  # type: ignore[no-redef]
 from dispatchtorch.autograd.node import Node, edge_of, next_sequence
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW

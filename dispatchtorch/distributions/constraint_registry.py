@@ -93,22 +93,27 @@ transform_to.register(
 )
 for _constraint in (constraints.positive_semidefinite, constraints.positive_definite):
     transform_to.register(_constraint, lambda c: transforms.PositiveDefiniteTransform())
-for _registry in (biject_to, transform_to):
-    _registry.register(
+
+
+def _register_compound(registry: ConstraintRegistry) -> None:
+    """Constraints made of others, by what the registry has for those."""
+    registry.register(
         constraints.independent,
-        lambda c, to=_registry: transforms.IndependentTransform(
-            to(c.base_constraint), c.reinterpreted_batch_ndims
+        lambda c: transforms.IndependentTransform(
+            registry(c.base_constraint), c.reinterpreted_batch_ndims
         ),
     )
-    _registry.register(
+    registry.register(
         constraints.cat,
-        lambda c, to=_registry: transforms.CatTransform(
-            [to(each) for each in c.cseq], c.dim, c.lengths
+        lambda c: transforms.CatTransform(
+            [registry(each) for each in c.cseq], c.dim, c.lengths
         ),
     )
-    _registry.register(
+    registry.register(
         constraints.stack,
-        lambda c, to=_registry: transforms.StackTransform(
-            [to(each) for each in c.cseq], c.dim
-        ),
+        lambda c: transforms.StackTransform([registry(each) for each in c.cseq], c.dim),
     )
+
+
+_register_compound(biject_to)
+_register_compound(transform_to)

@@ -74,7 +74,9 @@ class Distribution:
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         """The same distribution with its batch dims expanded, no memory copied."""
-        owner = next((c for c in type(self).__mro__ if "_parameters" in vars(c)), None)
+        owner: Any = next(
+            (c for c in type(self).__mro__ if "_parameters" in vars(c)), None
+        )
         if owner is None:
             raise NotImplementedError
         new = self._get_checked_instance(owner, _instance)

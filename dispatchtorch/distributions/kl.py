@@ -363,6 +363,8 @@ def _kl_normal_vectors(p: Any, q: Any, kinds: str) -> Tensor:
 
 
 _FULL, _LOW = MultivariateNormal, LowRankMultivariateNormal
+_p: type
+_q: type
 for _p, _q, _kinds in (
     (_LOW, _LOW, "two Low Rank Multivariate Normals"),
     (_FULL, _LOW, "two (Low Rank) Multivariate Normals"),

@@ -56,7 +56,7 @@ class Transform:
     bijective: Any = False
     domain: constraints.Constraint
     codomain: constraints.Constraint
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, cache_size: int = 0) -> None:
         self._cache_size = cache_size

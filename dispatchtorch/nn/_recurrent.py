@@ -47,7 +47,7 @@ def _project(x: Tensor, weight: Tensor, *biases: Tensor | None) -> Tensor:
     bias = None
     for b in biases:
         bias = b if bias is None else bias if b is None else bias + b
-    return torch.nn.functional.linear(x, weight, bias)
+    return torch.nn.functional.linear(x, weight, bias)  # type: ignore[misc]
 
 
 def _rnn(activation: str) -> Layer:

@@ -178,7 +178,7 @@ def _reject_from_uniform(
         if values is None:
             values = proposal.clone()
         else:
-            values = torch.where(rejected, proposal, values)
+            values = torch.where(rejected, proposal, values)  # type: ignore[arg-type]
         log_ratio = proposal.sub_(mean).div_(std).pow_(2).mul_(-0.5).sub_(log_peak)
         above = log_u.uniform_(generator=generator).log_() > log_ratio
         rejected = above if rejected is None else rejected & above

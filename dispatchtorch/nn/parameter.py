@@ -75,7 +75,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
             memo[id(self)] = type(self)(copied, self.requires_grad)
         return memo[id(self)]
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
@@ -105,8 +105,8 @@ class Buffer(Tensor, metaclass=_MarkedMeta):
         if data is None:
             data = torch.empty(0)
         made = data.detach().requires_grad_(data.requires_grad)
-        made.persistent = persistent
-        made._is_buffer = True
+        made.persistent = persistent  # type: ignore[attr-defined]
+        made._is_buffer = True  # type: ignore[attr-defined]
         return made
 
 

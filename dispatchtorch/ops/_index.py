@@ -38,8 +38,9 @@ FAMILIES: dict[str, str] = {
         nll_loss_nd
     """,
     "complex": """
-        _conj _view_dtype adjoint angle complex conj conj_physical conj_physical_ imag
-        polar real resolve_conj resolve_neg view_as_complex view_as_real
+        _conj _conj_physical _view_dtype adjoint angle complex conj conj_physical
+        conj_physical_ imag polar real resolve_conj resolve_neg view_as_complex
+        view_as_real
     """,
     "conv": """
         _conv _conv_input _conv_weight conv1d conv2d conv3d conv_transpose1d
@@ -122,8 +123,7 @@ FAMILIES: dict[str, str] = {
         row_stack stack swapdims vstack
     """,
     "legacy": """
-        as_strided_ batch_norm_update_stats fill_diagonal_ norm_except_dim resize
-        resize_as
+        batch_norm_update_stats fill_diagonal_ norm_except_dim resize resize_as
     """,
     "linalg": """
         addmm addmm_ bmm dot linear matmul mm mv outer
@@ -133,9 +133,9 @@ FAMILIES: dict[str, str] = {
         linalg_cholesky_ex linalg_householder_product linalg_qr orgqr ormqr qr
     """,
     "linalg_lu": """
-        _linalg_det _linalg_slogdet _lu _lu_with_info det inverse linalg_det linalg_inv
-        linalg_inv_ex linalg_lu linalg_lu_factor linalg_lu_factor_ex linalg_lu_solve
-        linalg_slogdet logdet lu_solve lu_unpack slogdet
+        _linalg_det _linalg_slogdet _lu _lu_with_info _row_order det inverse linalg_det
+        linalg_inv linalg_inv_ex linalg_lu linalg_lu_factor linalg_lu_factor_ex
+        linalg_lu_solve linalg_slogdet logdet lu_solve lu_unpack slogdet
     """,
     "linalg_norms": """
         frobenius_norm linalg_cond linalg_matrix_norm linalg_matrix_rank linalg_norm
@@ -196,16 +196,17 @@ FAMILIES: dict[str, str] = {
         trunc_
     """,
     "pointwise_more": """
-        allclose arctan2 arctan2_ bitwise_left_shift bitwise_left_shift_
-        bitwise_right_shift bitwise_right_shift_ copysign copysign_ deg2rad deg2rad_
-        divide divide_ equal float_power float_power_ fmax fmin frac frac_ frexp gcd
-        gcd_ greater greater_ greater_equal greater_equal_ heaviside heaviside_ hypot
-        hypot_ is_nonzero is_same_size isclose isneginf isposinf isreal lcm lcm_ ldexp
-        ldexp_ less less_ less_equal less_equal_ logaddexp logaddexp2 logit logit_
-        multiply multiply_ nan_to_num nan_to_num_ negative negative_ nextafter
-        nextafter_ not_equal not_equal_ positive rad2deg rad2deg_ result_type round
-        round_ signbit sinc sinc_ subtract subtract_ true_divide true_divide_ xlogy
-        xlogy_
+        absolute absolute_ allclose arccos arccos_ arccosh arccosh_ arcsin arcsin_
+        arcsinh arcsinh_ arctan arctan2 arctan2_ arctan_ arctanh arctanh_
+        bitwise_left_shift bitwise_left_shift_ bitwise_right_shift bitwise_right_shift_
+        copysign copysign_ deg2rad deg2rad_ divide divide_ equal fix fix_ float_power
+        float_power_ fmax fmin frac frac_ frexp gcd gcd_ greater greater_ greater_equal
+        greater_equal_ heaviside heaviside_ hypot hypot_ is_nonzero is_same_size
+        isclose isneginf isposinf isreal lcm lcm_ ldexp ldexp_ less less_ less_equal
+        less_equal_ logaddexp logaddexp2 logit logit_ multiply multiply_ nan_to_num
+        nan_to_num_ negative negative_ nextafter nextafter_ not_equal not_equal_
+        positive rad2deg rad2deg_ result_type round round_ signbit sinc sinc_ subtract
+        subtract_ true_divide true_divide_ xlogy xlogy_
     """,
     "pool": """
         _avg_pool2d _avg_pool3d _max_pool2d _max_pool3d avg_pool1d avg_pool2d

@@ -179,25 +179,30 @@ def _part(name: str) -> property:
     )
 
 
-Tensor.real = _part("real")  # type: ignore[attr-defined]
-Tensor.imag = _part("imag")  # type: ignore[attr-defined]
+Tensor.real = _part("real")  # type: ignore[attr-defined,assignment]
+Tensor.imag = _part("imag")  # type: ignore[attr-defined,assignment]
 
-conj_physical = operator(
-    "conj_physical(Tensor self) -> Tensor",
+_conj_physical = operator(
+    "_conj_physical(Tensor self) -> Tensor",
     lift=Pointwise("same"),
-    inplace=True,
     tags="pointwise",
-)(
-    lambda self: (
-        torch.complex(torch.real(self), -torch.imag(self))
-        if self.is_complex()
-        else self
-    )
+    variants="function",
+)(lambda self: torch.complex(torch.real(self), -torch.imag(self)))
+derive(_conj_physical, name_="ConjPhysicalBackward0", self=lambda grad: conj(grad))
+
+
+@operator(
+    "conj_physical(Tensor self) -> Tensor",
+    inplace=True,
+    tags="out views",
 )
-derive(conj_physical, self=lambda grad: conj(grad))
+def conj_physical(self):
+    """The conjugate, computed at once; a real tensor itself."""
+    return torch._conj_physical(self) if self.is_complex() else self
+
 
 _conj = operator("_conj(Tensor self) -> Tensor", variants="function")(
-    lambda self: torch.conj_physical(self)
+    lambda self: torch._conj_physical(self)
 )
 derive(_conj, self=lambda grad: conj(grad))
 

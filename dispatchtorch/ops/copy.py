@@ -11,6 +11,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.dtypes import DTYPE_MASK, FLOAT, dtype
 from dispatchtorch.lift import Lift, Plain, run_guarded
+from dispatchtorch.memory_format import preserve_format
 from dispatchtorch.ops._common import check_number, contiguous_strides, torch
 from dispatchtorch.ops.creation import (
     as_dtype,
@@ -241,6 +242,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     Follows https://docs.pytorch.org/docs/stable/generated/torch.Tensor.to.html.
     """
     device, wanted, non_blocking, copy, memory_format = parse_to(args, kwargs)
+    if memory_format is preserve_format:
+        memory_format = None
     if wanted is not None:
         wanted = as_dtype(wanted)
         if wanted is self.dtype:

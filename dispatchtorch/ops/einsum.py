@@ -48,7 +48,8 @@ def _labels(text: str, where: str, start: int) -> _Labels:
 
 def _inputs(left: str, operands: Any) -> list[_Labels]:
     terms = left.split(",")
-    parsed, start = [], 0
+    start = 0
+    parsed: list[_Labels] = []
     for i, term in enumerate(terms):
         parsed.append(_labels(term, f"operand {i}", start))
         start += len(term) + 1
@@ -57,11 +58,11 @@ def _inputs(left: str, operands: Any) -> list[_Labels]:
         raise RuntimeError(
             f"einsum(): {word} operands were provided than specified in the equation"
         )
-    made = []
-    for i, (term, t) in enumerate(zip(parsed, operands, strict=True)):
-        count = sum(n is not None for n in term)
+    made: list[_Labels] = []
+    for i, (labels, t) in enumerate(zip(parsed, operands, strict=True)):
+        count = sum(n is not None for n in labels)
         extra = t.ndim - count
-        if None not in term and extra:
+        if None not in labels and extra:
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({count}) does not "
                 f"match the number of dimensions ({t.ndim}) for operand {i} and no "
@@ -73,7 +74,7 @@ def _inputs(left: str, operands: Any) -> list[_Labels]:
                 f"than the number of dimensions ({t.ndim}) for operand {i}"
             )
         full: _Labels = []
-        for n in term:
+        for n in labels:
             full += [n] if n is not None else range(-extra, 0)
         made.append(full)
     return made
@@ -206,7 +207,7 @@ def _einsum(equation, tensors, *, path):
         work.append(t)
     if len(work) == 1:
         gone = list(range(kept, len(order)))
-        return work[0].sum(gone, dtype=work[0].dtype) if gone else work[0]
+        return work[0].sum(gone) if gone else work[0]
     steps = list(path) if path else []
     while len(work) > 1:
         i, j = (steps.pop(0), steps.pop(0)) if steps else (0, 1)

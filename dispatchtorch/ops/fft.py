@@ -412,7 +412,7 @@ _frequencies(
 
 def _shift(name: str, by: Any, doc: str) -> None:
     def body(self, dim=None):  # type: ignore[no-untyped-def]
-        dims = range(self.ndim)
+        dims = list(range(self.ndim))
         if dim is not None:
             dims = [wrap_dim(d, self.ndim, wrap_scalar=False) for d in as_ints(dim)]
         return self.roll([by(self._shape[d]) for d in dims], tuple(dims))

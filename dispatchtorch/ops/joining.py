@@ -226,11 +226,17 @@ def _chunk_cat(tensors, dim, num_chunks):
         raise RuntimeError("_chunk_cat expects positive num_chunks")
     if not tensors:
         raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if dim < 0 and len({t.ndim for t in tensors}) > 1:
+        raise RuntimeError(
+            "_chunk_cat expects non-negative dim when input tensors have different ndims"
+        )
     at = wrap_dim(dim, tensors[0].ndim)
     parts = []
     for t in tensors:
         if at >= t.ndim:
-            wrap_dim(dim, t.ndim)
+            raise RuntimeError("_chunk_cat expects dim < ndim for all input tensors")
+        if not t.numel():
+            raise RuntimeError("_chunk_cat expects non-empty tensor")
         if t._shape[:at] != tensors[0]._shape[:at]:
             raise RuntimeError(
                 "_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors"

@@ -66,17 +66,6 @@ def fill_diagonal_(self, fill_value, wrap=False):
     return self
 
 
-@operator(
-    "as_strided_(Tensor(a!) self, int[] size, int[] stride, int? storage_offset=None) "
-    "-> Tensor(a!)"
-)
-def as_strided_(self, size, stride, storage_offset=None):
-    """Makes the tensor another view of its memory, in place."""
-    from dispatchtorch.ops.view import rebind_view
-
-    return rebind_view(self, self.as_strided(size, stride, storage_offset))
-
-
 # Norms.
 
 
@@ -89,8 +78,8 @@ def norm_except_dim(v, pow=2, dim=0):
         return v.norm(pow)
     d = wrap_dim(dim, v.ndim)
     rows = v.movedim(d, 0).reshape(v._shape[d], -1)
-    shape = [v._shape[d] if i == d else 1 for i in range(v.ndim)]
-    return rows.norm(pow, 1).view(shape)
+    made = rows.norm(pow, 1).view((-1,) + (1,) * (v.ndim - 1))
+    return made.transpose(0, d) if d else made
 
 
 @operator(

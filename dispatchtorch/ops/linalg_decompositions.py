@@ -213,7 +213,7 @@ def _qr_backward(grads: Any, Q: Any, R: Any, mode: str) -> Any:
 
 
 def _qr_square(grad_q: Any, grad_r: Any, q: Any, r: Any) -> Any:
-    inner = None
+    inner: Any = None
     if grad_r is not None:
         inner = grad_r.matmul(mH(r))
     if grad_q is not None:
@@ -442,7 +442,8 @@ def _ormqr_backward(
     grad: Any, self: Any, input2: Any, input3: Any, left: bool, transpose: bool
 ) -> Any:
     if not self.numel() or not input2.numel() or not input3.numel():
-        return None, None, None
+        third = torch.ormqr(self, input2, grad, left, not transpose)
+        return None, None, third
     c, g = (input3, grad) if left else (mH(input3), mH(grad))
     first, second, third = _reflect_backward(g, self, input2, c, left == transpose)
     return first, second, third if left else mH(third)

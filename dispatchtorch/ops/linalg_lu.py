@@ -165,17 +165,11 @@ def _lu_with_info(self, pivot=True, check_errors=True):
     return return_type(_lu_with_info)(tuple(made))
 
 
-def _permutation(pivots: Any, m: int) -> Any:
-    """Row swaps in order as one permutation of 0…m-1: row i of Pᵀ A is that of A."""
-    batch = pivots._shape[:-1]
-    order = torch.arange(m, device=pivots.device).expand((*batch, m)).clone()
-    for i in range(pivots._shape[-1]):
-        j = pivots.narrow(-1, i, 1).long() - 1
-        here, there = order.narrow(-1, i, 1), order.gather(-1, j)
-        order = order.scatter(-1, j, here)
-        index = torch.full_like(j, i)
-        order = order.scatter(-1, index, there)
-    return order
+# Row swaps, in order, as one permutation: row i of the permuted matrix is row order[i].
+_row_order = host_primitive(
+    "_row_order(Tensor pivots, int rows) -> Tensor",
+    lambda pivots, rows: ((*pivots.shape[:-1], rows), dtypes.int64),
+)
 
 
 @operator(
@@ -213,7 +207,7 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
                 )
         batch = LU_data._shape[:-2]
         pivots = LU_pivots.expand((*batch, LU_pivots._shape[-1]))
-        order = _permutation(pivots, m)
+        order = _row_order(pivots, m)
         columns = torch.arange(m, device=LU_data.device)
         P = mT(order.unsqueeze(-1) == columns).to(LU_data.dtype).contiguous()
     return return_type(lu_unpack)((P, L, U))
@@ -332,7 +326,7 @@ def _solve_factored(LU: Any, pivots: Any, b: Any, adjoint: bool) -> Any:
     """A X = B, or Aᴴ X = B, by two triangular systems and the permutation."""
     LU, b = broadcast_batch(LU, b)
     n = LU._shape[-1]
-    order = _permutation(pivots, n)
+    order = _row_order(pivots, n)
     order = order.expand((*b._shape[:-2], n)).unsqueeze(-1).expand(b._shape)
     if not adjoint:
         half = _triangular(LU, b.gather(-2, order), False, True, False)

@@ -248,8 +248,8 @@ def _svd_backward(grads: Any, U: Any, S: Any, Vh: Any) -> Any:
         return (U * grad_s.unsqueeze(-2).to(U.dtype)).matmul(Vh)
     size = S.unsqueeze(-2)
     gaps = (size - size.mT) * (size + size.mT) + eye_like(S, k)
-    inner = None
-    phases = None
+    inner: Any = None
+    phases: Any = None
     if grad_u is not None:
         grad_u = grad_u.narrow(-1, 0, k)
         own = mH(U).matmul(grad_u)

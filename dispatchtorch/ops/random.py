@@ -14,7 +14,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import Operator, operator
 from dispatchtorch.lift import broadcast_shapes
-from dispatchtorch.ops._common import scalar_type_name, torch
+from dispatchtorch.ops._common import torch
 from dispatchtorch.ops.copy import _write, is_contiguous
 from dispatchtorch.ops.creation import _LIKE, _OPTIONS, as_dtype, finish
 from dispatchtorch.tensor import Tensor, wrap
@@ -72,7 +72,8 @@ def _no_gradient(op: Operator, *names: str, node: str | None = None) -> Operator
         exec(f"formula = lambda grad, {size}: grad.new_zeros({size})", scope)
         return scope["formula"]  # type: ignore[no-any-return]
 
-    derive(op, name_=node, **{name: zeros(f"{name}_sizes") for name in names})
+    formulas: dict[str, Any] = {name: zeros(f"{name}_sizes") for name in names}
+    derive(op, name_=node, **formulas)
     return op
 
 
@@ -137,11 +138,6 @@ _sampler(
 
 
 def _bernoulli_tensor_(self, p, generator):  # type: ignore[no-untyped-def]
-    if p.dtype.category < dtypes.FLOAT:
-        raise RuntimeError(
-            "expected probabilities tensor to have floating type, got "
-            f"{scalar_type_name(p.dtype)}"
-        )
     return _write(self, _bernoulli_drawn(p.expand(self._shape), self.dtype, generator))
 
 
@@ -295,12 +291,6 @@ _like(
     lambda low, high: (low, high),
     "Integers uniform in [low, high), in the shape of another tensor.",
 )
-_factory(
-    "normal.float_float(float mean, float std, int[] size, {options})",
-    "normal_",
-    lambda mean, std, size: (size, (mean, std)),
-    "Normally distributed numbers of one mean and deviation.",
-)
 
 
 @operator(
@@ -381,4 +371,10 @@ _normal(
     "std",
     2,
     "Normally distributed numbers of given deviations.",
+)
+_factory(
+    "normal.float_float(float mean, float std, int[] size, {options})",
+    "normal_",
+    lambda mean, std, size: (size, (mean, std)),
+    "Normally distributed numbers of one mean and deviation.",
 )

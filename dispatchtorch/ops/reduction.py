@@ -140,7 +140,15 @@ def _mean_dtype(self: Any, dtype: Any) -> Any:
             "mean(): could not infer output dtype. Input dtype must be either a "
             f"floating point or complex dtype. Got: {scalar_type_name(self.dtype)}"
         )
-    return self.dtype if dtype is None else as_dtype(dtype)
+    if dtype is None:
+        return self.dtype
+    dtype = as_dtype(dtype)
+    if dtype.category <= dtypes.INT:
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Optional dtype must be either a "
+            f"floating point or complex dtype. Got: {scalar_type_name(dtype)}"
+        )
+    return dtype
 
 
 @operator("mean(Tensor self, *, ScalarType? dtype=None) -> Tensor", lift=_PLAIN)

@@ -6,7 +6,6 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
-from dispatchtorch.dispatch.keys import VIEW
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.memory_format import contiguous_format
@@ -18,7 +17,6 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
-from dispatchtorch.tensor import Tensor
 
 __all__: list[str] = []
 
@@ -494,6 +492,9 @@ def rot90(self, k=1, dims=(0, 1)):
     return self.clone(memory_format=contiguous_format)
 
 
+derive(rot90, self=lambda grad, k, dims: grad.rot90(-k, dims))
+
+
 # Views as copies.
 
 for _name, _schema in {
@@ -507,7 +508,6 @@ for _name, _schema in {
     "unfold": "int dimension, int size, int step", "view_as_real": "",
     "view_as_complex": "",
     "as_strided": "int[] size, int[] stride, int? storage_offset=None",
-    "narrow": "int dim, int start, int length",
 }.items():  # fmt: skip
 
     def _copy(view: str) -> Any:
@@ -530,8 +530,35 @@ for _name, _schema in {
     operator(
         f"{_full}(Tensor self{', ' if _schema else ''}{_schema}) -> Tensor",
         tags="out",
-        variants="function method" if _view == "narrow" else "function",
+        variants="function",
     )(_copy(_view))
+
+
+@operator(
+    "narrow_copy(Tensor self, int dim, int start, int length) -> Tensor", tags="out"
+)
+def narrow_copy(self, dim, start, length):
+    """The result of narrow as a copy."""
+    if self.ndim and dim >= self.ndim:
+        raise RuntimeError(
+            "Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got "
+            "false.  (Could this error message be improved?  If so, please report an "
+            "enhancement request to PyTorch.)"
+        )
+    if self.ndim and length < 0:
+        raise RuntimeError(
+            f"start ({start}) + length ({length}) exceeds dimension size "
+            f"({self._shape[dim]})."
+        )
+    return self.narrow(dim, start, length).clone(memory_format=contiguous_format)
+
+
+derive(
+    narrow_copy,
+    self=lambda grad, self_sizes, dim, start, length: torch.slice_backward(
+        grad, self_sizes, dim, start, start % self_sizes[dim] + length, 1
+    ),
+)
 
 
 @operator("combinations(Tensor self, int r=2, bool with_replacement=False) -> Tensor")
@@ -555,40 +582,3 @@ def combinations(self, r=2, with_replacement=False):
         for column in zip(*rows, strict=True)
     ] or [torch.zeros(0, dtype=dtypes.int64, device=self.device)] * r
     return torch.stack([self.index_select(0, each) for each in columns], 1)
-
-
-# Views in place: the tensor itself changes its shape.
-
-
-def _view_in_place(name: str) -> None:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.requires_grad and self.grad_fn is None:
-            from dispatchtorch.dispatch.state import grad_enabled
-
-            if grad_enabled():
-                raise RuntimeError(
-                    "a leaf Variable that requires grad is being used in an in-place "
-                    "operation."
-                )
-        seen = getattr(self, name)(*args, **kwargs)
-        self._data, self._edge, self._keys = seen._data, seen._edge, seen._keys
-        if self._base is None:
-            self._keys = seen._keys & ~VIEW
-        self._ver[0] += 1
-        return self
-
-    method.__name__, method.__qualname__ = f"{name}_", f"Tensor.{name}_"
-    method.__doc__ = f"As ``{name}``, changing the tensor itself."
-    setattr(Tensor, f"{name}_", method)
-
-
-for _name in (
-    "unsqueeze",
-    "squeeze",
-    "transpose",
-    "t",
-    "swapaxes",
-    "swapdims",
-    "as_strided",
-):
-    _view_in_place(_name)

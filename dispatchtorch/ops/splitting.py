@@ -30,9 +30,7 @@ def _mark(views: Any) -> Any:
 def unbind(self, dim=0):
     """All slices of a dim, without the dim."""
     if self.ndim == 0:
-        raise IndexError(
-            f"Dimension specified as {dim} but tensor has no dimensions"
-        )
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     dim = wrap_dim(dim, self.ndim)
     return _mark(tuple([self.select(dim, i) for i in range(self._shape[dim])]))
 
@@ -163,6 +161,28 @@ def chunk(self, chunks, dim=0):
 # Pieces that are ordinary slices.
 
 
+# First, so that a 0-d tensor isn't taken for a number.
+@operator(
+    "tensor_split.tensor_indices_or_sections(Tensor(a) self, "
+    "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
+    tags="mixed_devices",
+)
+def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
+    """Sections or indices given as a tensor on the host."""
+    which = tensor_indices_or_sections
+    if which.ndim > 1:
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional "
+            f"or one-dimensional tensor, but got a tensor with {which.ndim} dims"
+        )
+    if which.dtype is not dtypes.int64:
+        raise RuntimeError(
+            "tensor_split expected tensor_indices_or_sections to have dtype of long, but "
+            f"got {scalar_type_name(which.dtype)}"
+        )
+    return torch.tensor_split(self, which.tolist(), dim)
+
+
 @operator("tensor_split.sections(Tensor(a) self, int sections, int dim=0) -> Tensor[]")
 def tensor_split(self, sections, dim=0):
     """``sections`` pieces along a dim, of lengths that differ by one at most."""
@@ -193,27 +213,6 @@ def tensor_split_indices(self, indices, dim=0):
     return tuple(
         [torch.slice(self, dim, a, b, 1) for a, b in zip(starts, ends, strict=True)]
     )
-
-
-@operator(
-    "tensor_split.tensor_indices_or_sections(Tensor(a) self, "
-    "Tensor tensor_indices_or_sections, int dim=0) -> Tensor[]",
-    tags="mixed_devices",
-)
-def tensor_split_tensor(self, tensor_indices_or_sections, dim=0):
-    """Sections or indices given as a tensor on the host."""
-    which = tensor_indices_or_sections
-    if which.ndim > 1:
-        raise RuntimeError(
-            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional "
-            f"or one-dimensional tensor, but got a tensor with {which.ndim} dims"
-        )
-    if which.dtype is not dtypes.int64:
-        raise RuntimeError(
-            "tensor_split expected tensor_indices_or_sections to have dtype of long, but "
-            f"got {scalar_type_name(which.dtype)}"
-        )
-    return torch.tensor_split(self, which.tolist(), dim)
 
 
 def _split_along(name: str, least: int, dim_of: Any) -> None:
@@ -249,17 +248,54 @@ _split_along("vsplit", 2, lambda t: 0)
 _split_along("dsplit", 3, lambda t: 2)
 
 
-def _unsafe(name: str, schema: str, target: str) -> None:
-    def body(self, size, dim=0):  # type: ignore[no-untyped-def]
-        return tuple([t.clone() for t in getattr(torch, target)(self, size, dim)])
-
-    body.__doc__ = f"As {target}, but the pieces are no views."
-    operator(f"{name}(Tensor self, {schema}, int dim=0) -> Tensor[]")(body)
+# Pieces that count as tensors of their own, though they share memory.
 
 
-_unsafe("unsafe_chunk", "int chunks", "chunk")
-_unsafe("unsafe_split.Tensor", "int split_size", "split")
-_unsafe("unsafe_split_with_sizes", "int[] split_sizes", "split_with_sizes")
+@operator("unsafe_split.Tensor(Tensor self, int split_size, int dim=0) -> Tensor[]")
+def unsafe_split(self, split_size, dim=0):
+    """As split, but the pieces are no views as far as autograd knows."""
+    return torch.split(self, split_size, dim)
+
+
+@operator(
+    "unsafe_split_with_sizes(Tensor self, int[] split_sizes, int dim=0) -> Tensor[]"
+)
+def unsafe_split_with_sizes(self, split_sizes, dim=0):
+    """As split_with_sizes, but the pieces are no views as far as autograd knows."""
+    return torch.split_with_sizes(self, split_sizes, dim)
+
+
+derive(
+    unsafe_split,
+    self=lambda grads, self_sizes, split_size, dim: _split_backward(
+        grads,
+        self_sizes,
+        dim,
+        _even(self_sizes[wrap_dim(dim, len(self_sizes))], split_size),
+    ),
+)
+derive(
+    unsafe_split_with_sizes,
+    self=lambda grads, self_sizes, split_sizes, dim: _split_backward(
+        grads, self_sizes, dim, as_ints(split_sizes)
+    ),
+)
+
+
+@operator("unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]")
+def unsafe_chunk(self, chunks, dim=0):
+    """As chunk, but the pieces are no views as far as autograd knows."""
+    if self.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(
+            f"chunk expects `chunks` to be greater than 0, got: {chunks}"
+        )
+    size = self._shape[wrap_dim(dim, self.ndim)]
+    each = -(-size // chunks)
+    if not size:
+        return torch.unsafe_split_with_sizes(self, [0] * chunks, dim)
+    return torch.unsafe_split(self, each, dim)
 
 
 def _copies(view: str, schema: str) -> None:

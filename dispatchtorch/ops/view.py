@@ -68,7 +68,11 @@ def _checked(view: Any, backend: Any) -> Any:
                 raise RuntimeError(f"Tensor: invalid storage offset {start}")
             last = start + sum((n - 1) * s for n, s in zip(size, stride, strict=False))
             room = numel_of(backend.shape(root(self._data)))
-            if last >= room and len(size) == len(stride) and min(stride, default=0) >= 0:
+            if (
+                last >= room
+                and len(size) == len(stride)
+                and min(stride, default=0) >= 0
+            ):
                 item = self.dtype.itemsize
                 raise RuntimeError(
                     f"setStorage: sizes {list(size)}, strides {list(stride)}, storage "
@@ -607,6 +611,8 @@ derive(
 def sum_to_size(self, size):
     """Summed over the dims that a broadcast from ``size`` would repeat."""
     size = as_ints(size)
+    if not size:
+        return self.sum()
     lead = self.ndim - len(size)
     fits = lead >= 0 and all(
         n in (1, m) for n, m in zip(size, self._shape[lead:], strict=True)

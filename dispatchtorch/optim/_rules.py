@@ -13,10 +13,12 @@ Weight decay, ``maximize``, counting steps, complex parameters, ``foreach`` and
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dispatchtorch as torch
+from dispatchtorch.dispatch.state import tls
 
 from ._tensor_list import TensorList
 from .optimizer import Optimizer, ParamsT
@@ -83,6 +85,8 @@ def add_scaled_(self: Any, other: Any, scale: Any) -> None:
     """``self += scale * other``."""
     if type(self) is TensorList and isinstance(scale, (float, int)):
         self.add_(other, alpha=scale)
+    elif type(scale) in (float, int) and scale == 1:
+        self.add_(other)
     else:
         self.add_(other * scale)
 
@@ -99,6 +103,8 @@ def add_quotient_(self: Any, one: Any, other: Any, scale: Any) -> None:
     """``self += scale * one / other``."""
     if type(self) is TensorList and isinstance(scale, (float, int)):
         self.addcdiv_(one, other, value=scale)
+    elif isinstance(scale, (float, int)):
+        self.add_((one / other).mul_(scale))
     else:
         self.add_(one / other * scale)
 
@@ -131,6 +137,7 @@ class RuleOptimizer(Optimizer):
     _counted: ClassVar[bool] = True  # keeps a "step" in the state
     _decays: ClassVar[bool] = True  # leaves weight decay to this class
     _real: ClassVar[bool] = True  # needs complex numbers as pairs of real ones
+    _split: ClassVar[bool] = False  # treats each element by itself
     _scalars: ClassVar[
         tuple[str, ...]
     ] = ()  # state, besides "step", of one number each
@@ -139,6 +146,11 @@ class RuleOptimizer(Optimizer):
     @staticmethod
     def _rule(options: Mapping[str, Any], lr: Any) -> Update:
         raise NotImplementedError
+
+    @staticmethod
+    def _begins(options: Mapping[str, Any], state: State) -> bool:
+        """Whether the rule is about to add to a parameter's state."""
+        return False
 
     def _new_state(self, param: Any, group: Mapping[str, Any]) -> State:
         return {}
@@ -273,7 +285,10 @@ def run(
         if cls._counted and options.get("differentiable"):
             raise AssertionError("_foreach ops don't support autograd")
         _run_lists(cls, update, rows, on_device)
-    elif not cls._counted:
+        return
+    if cls._split and not options.get("differentiable"):
+        update = _by_blocks(cls, options, update)
+    if not cls._counted:
         for param, grad, state in rows:
             update(param, grad, state, None)
     elif on_device:
@@ -323,8 +338,12 @@ def _pulled(update: Update, decay: Any) -> Update:
 
     def pull(param: Any, grad: Any, state: State, step: Any) -> None:
         # The parameter changes in place, but the derivative for a tensor needs it.
-        plain = isinstance(decay, (float, int))
-        grad = grad + (param if plain else param.clone()) * decay
+        if isinstance(decay, (float, int)):
+            part = param * decay
+            promoted = type(part) is TensorList or part.dtype is not grad.dtype
+            grad = grad + part if promoted else part.add_(grad)
+        else:
+            grad = grad + param.clone() * decay
         update(param, grad, state, step)
 
     return pull
@@ -335,6 +354,78 @@ def _ascending(update: Update) -> Update:
         update(param, -grad, state, step)
 
     return ascend
+
+
+def _in_threads(part: Callable[[int, int], None], size: int) -> None:
+    """``part(start, stop)`` of equal shares of ``size`` elements, one a thread."""
+    count = min(torch.get_num_threads(), size // (2 * _BLOCK))
+    # Modes and profilers watch the thread that they were entered in.
+    if count < 2 or tls.include:
+        part(0, size)
+        return
+    share = -(-size // (count * _BLOCK)) * _BLOCK
+    pool = _pool(count - 1)
+    waiting = [
+        pool.submit(part, i, min(i + share, size)) for i in range(share, size, share)
+    ]
+    part(0, share)
+    for each in waiting:
+        each.result()
+
+
+_pools: dict[int, Any] = {}
+
+
+def _pool(count: int) -> Any:
+    from concurrent.futures import ThreadPoolExecutor
+
+    found = _pools.get(count)
+    if found is None:
+        if not _pools:  # a process that is forked has none of the threads
+            os.register_at_fork(after_in_child=_pools.clear)
+        found = _pools[count] = ThreadPoolExecutor(count, "optimizer")
+    return found
+
+
+# Elements of a block: what a rule works on then stays in a core's cache.
+_BLOCK = 1 << 16
+
+
+def _by_blocks(
+    cls: type[RuleOptimizer], options: Mapping[str, Any], update: Update
+) -> Update:
+    """A rule of elements, on one block of a large parameter after the other.
+
+    For memory that lies with the processor; other devices take parameters whole.
+    """
+
+    def blocks(param: Any, grad: Any, state: State, step: Any) -> None:
+        size = param.numel()
+        if size < 2 * _BLOCK or cls._begins(options, state):
+            update(param, grad, state, step)
+            return
+        names = [n for n, v in state.items() if n != "step" and v is not None]
+        tensors = [param, grad, *[state[n] for n in names]]
+        shape = param.shape
+        if not param._backend.is_host or not all(
+            t.shape == shape and t.is_contiguous() and not t.is_sparse for t in tensors
+        ):
+            update(param, grad, state, step)
+            return
+        lines = [t.detach().view(-1) for t in tensors]
+        for line in (lines[0], *lines[2:]):
+            line[:0].zero_()  # counts as a change of the whole
+
+        def part(start: int, stop: int) -> None:
+            for i in range(start, stop, _BLOCK):
+                end = min(i + _BLOCK, stop)
+                # Without a base, blocks are written to without further checks.
+                p, g, *kept = [line[i:end].data for line in lines]
+                update(p, g, dict(zip(names, kept, strict=True)), step)
+
+        _in_threads(part, size)
+
+    return blocks
 
 
 def _as_real(row: Row) -> Row:

@@ -36,6 +36,7 @@ class Adadelta(RuleOptimizer):
         differentiable: records the step, to differentiate through it.
     """
 
+    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "foreach": None,
         "maximize": False,

@@ -42,6 +42,7 @@ class SGD(RuleOptimizer):
 
     _counted = False
     _real = False
+    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "nesterov": False,
         "maximize": False,
@@ -86,6 +87,11 @@ class SGD(RuleOptimizer):
 
     def _stateful(self, group: Mapping[str, Any]) -> bool:
         return bool(group["momentum"] != 0)
+
+    @staticmethod
+    def _begins(options: Mapping[str, Any], state: State) -> bool:
+        momentum = number(options["momentum"])
+        return bool(momentum) and state.get("momentum_buffer") is None
 
     @staticmethod
     def _rule(options: Mapping[str, Any], lr: Any) -> Update:

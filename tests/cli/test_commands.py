@@ -49,7 +49,7 @@ def test_explain_names_the_layers_and_the_kernel() -> None:
 def test_explain_shows_a_decomposition_with_file_and_line() -> None:
     done = dispatchtorch("explain", "cat", "--device", "loopback")
     assert "decomposition at" in done.stdout
-    assert "indexing.py:" in done.stdout
+    assert "joining.py:" in done.stdout
 
 
 def test_a_misspelt_operator_gets_a_suggestion() -> None:

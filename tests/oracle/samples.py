@@ -53,7 +53,7 @@ def translate(value: Any, tensors: dict[int, Any]) -> Any:
 
     if isinstance(value, torch.Tensor):
         if id(value) not in tensors:
-            tensors[id(value)] = _tensor(value)
+            tensors[id(value)] = _tensor(value, tensors)
         return tensors[id(value)]
     if isinstance(value, torch.dtype | torch.memory_format | torch.layout):
         return getattr(dt, str(value).removeprefix("torch."))
@@ -76,7 +76,8 @@ def translate(value: Any, tensors: dict[int, Any]) -> Any:
     return value
 
 
-def _tensor(t: Any) -> Any:
+def _tensor(t: Any, tensors: dict[int, Any] | None = None) -> Any:
+    """The same tensor: memory, sharing of memory, strides and view-ness."""
     import torch
 
     if t.layout is torch.sparse_coo:
@@ -86,20 +87,20 @@ def _tensor(t: Any) -> Any:
     flat = t.detach()
     if t.is_conj() or t.is_neg():
         flat = flat.resolve_conj().resolve_neg()
-    length = 1 + sum(
-        (s - 1) * abs(d) for s, d in zip(t.shape, flat.stride(), strict=True)
+    storage = flat.untyped_storage()
+    cache = {} if tensors is None else tensors
+    memory = cache.get(-storage.data_ptr() or None)
+    if memory is None:
+        raw = torch.empty(0, dtype=torch.uint8).set_(storage)
+        memory = bytearray(raw.clone().numpy().tobytes() or bytes(16))
+        if storage.data_ptr():
+            cache[-storage.data_ptr()] = memory
+    dtype = translate(t.dtype, {})
+    whole = len(memory) // dtype.itemsize
+    base = dt.frombuffer(memory, dtype=dtype, count=whole)
+    result = base.as_strided(
+        tuple(t.shape), tuple(flat.stride()), flat.storage_offset()
     )
-    if 0 in t.shape:
-        length = 0
-    memory = flat.as_strided((length,), (1,), flat.storage_offset()).clone()
-    base = dt.frombuffer(
-        bytearray(memory.view(torch.uint8).numpy().tobytes() or b"\0" * 16),
-        dtype=translate(t.dtype, {}),
-    )
-    if t.dtype is torch.bool and length:
-        base = base[:length]
-    base = base[:length] if length else base[:0]
-    result = base.as_strided(tuple(t.shape), tuple(flat.stride()), 0)
     if t.is_conj():
         result = result.conj().resolve_conj().conj()
     result = result.detach()

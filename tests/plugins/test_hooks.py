@@ -298,7 +298,7 @@ def test_a_plugin_that_fails_in_process_raises_and_leaves_nothing(
         manager.register(Broken)
     assert isinstance(caught.value.__cause__, SystemExit)
     assert "hooknpu" not in registered_backends()
-    assert [s.name for s in manager.report()] == ["cpu", "meta"]
+    assert "hooknpu" not in [s.name for s in manager.report()]
 
 
 def test_a_failing_removal_undoes_the_rest(manager: PluginManager) -> None:

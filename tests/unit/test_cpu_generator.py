@@ -558,7 +558,7 @@ def test_bad_probabilities_raise_pytorchs_errors(oracle, p):
         with pytest.raises(RuntimeError) as expected:
             getattr(oracle.empty(3), theirs)(p)
         with pytest.raises(RuntimeError) as actual:
-            ours((3,), p, np.float32)
+            ours((3,), np.float32, p)
         assert str(actual.value) == str(expected.value)
     with pytest.raises(RuntimeError, match="Expected p_in >= 0"):
         generator.bernoulli_tensor(np.array([p]))

@@ -23,6 +23,7 @@ def backend_class(name: str) -> type[Backend]:
 
 class _Loopback(Backend):
     array_type = LoopbackArray
+    is_accelerator = False
 
     def __init__(self) -> None:
         super().__init__()

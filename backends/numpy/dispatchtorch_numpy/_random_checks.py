@@ -249,13 +249,17 @@ def check_multinomial(
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
+    if weights.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     if weights.shape[-1] == 0:
         raise RuntimeError(
             "aminmax(): cannot compute aminmax over an empty dimension as the "
             "operation has no identity."
         )
     with np.errstate(all="ignore"):
-        if not np.all((weights >= 0) & (weights < np.inf)):
+        if replacement and num_samples > 1:
+            _check_rows(weights)
+        elif not np.all((weights >= 0) & (weights < np.inf)):
             raise RuntimeError(
                 "probability tensor contains either `inf`, `nan` or element < 0"
             )
@@ -263,3 +267,14 @@ def check_multinomial(
             raise RuntimeError(
                 "invalid multinomial distribution (sum of probabilities <= 0)"
             )
+
+
+def _check_rows(weights: np.ndarray[Any, Any]) -> None:
+    """As PyTorch does while it cumulates the weights: the first bad one decides."""
+    flat = weights.reshape(-1)
+    bad = np.flatnonzero(~((flat >= 0) & (flat < np.inf)))
+    if bad.size:
+        entry = "< 0" if not flat[bad[0]] >= 0 else "= infinity or NaN"
+        raise RuntimeError(
+            f"invalid multinomial distribution (encountering probability entry {entry})"
+        )

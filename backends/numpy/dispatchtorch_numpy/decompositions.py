@@ -62,9 +62,9 @@ def eigh(a: Array, uplo: str, vectors: bool) -> tuple[Array, Array]:
     real = a.real.dtype
     try:
         if not vectors:
-            values = np.linalg.eigvalsh(a, uplo)
+            values = np.linalg.eigvalsh(a, uplo)  # type: ignore[call-overload]
             return values.astype(real, copy=False), np.empty(0, a.dtype)
-        values, found = np.linalg.eigh(a, uplo)
+        values, found = np.linalg.eigh(a, uplo)  # type: ignore[call-overload]
     except np.linalg.LinAlgError:
         if np.isfinite(a).all():
             raise LinAlgError(
@@ -121,7 +121,7 @@ def qr(a: Array, mode: str) -> tuple[Array, Array]:
     """Q and R; Q is empty in mode "r"."""
     kind = a.dtype
     if mode == "r":
-        r = np.linalg.qr(a, "r")
+        r: Any = np.linalg.qr(a, "r")
         return np.empty(0, kind), _columns(r.astype(kind, copy=False))
     q, r = np.linalg.qr(a, mode)  # type: ignore[call-overload]
     return _columns(q.astype(kind, copy=False)), _columns(r.astype(kind, copy=False))
@@ -218,6 +218,19 @@ def _eliminate(x: Array, pivots: Array, info: Array) -> None:
             pivot = np.where(zero, np.ones_like(pivot), pivot)
         x[:, j + 1 :, j] /= pivot[:, None]
         x[:, j + 1 :, j + 1 :] -= x[:, j + 1 :, j, None] * x[:, j, None, j + 1 :]
+
+
+def row_order(pivots: Array, rows: int) -> Array:
+    """The permutation that swaps of row i with row pivots[i] (from 1) make in turn."""
+    count = pivots.shape[-1]
+    flat = pivots.reshape((-1, count)).tolist()
+    made = np.empty((len(flat), rows), np.int64)
+    for place, swaps in zip(made, flat, strict=True):
+        order = list(range(rows))
+        for i, j in enumerate(swaps):
+            order[i], order[j - 1] = order[j - 1], order[i]
+        place[:] = order
+    return made.reshape((*pivots.shape[:-1], rows))
 
 
 # Triangular systems.
@@ -399,18 +412,17 @@ def _ldl_solve_one(ld: Array, pivots: Array, x: Array, conjugated: bool) -> None
 
 def kernels() -> dict[str, tuple[Callable[..., Any], bool]]:
     """The kernels by operator; none takes ``out=``."""
-    return {
-        name: (function, False)
-        for name, function in {
-            "_eigh": eigh,
-            "_eig": eig,
-            "_svd": svd,
-            "_qr": qr,
-            "_geqrf": geqrf,
-            "_cholesky": cholesky,
-            "_lu": lu,
-            "_triangular": triangular_solve,
-            "_ldl": ldl,
-            "_ldl_solve": ldl_solve,
-        }.items()
+    functions: dict[str, Callable[..., Any]] = {
+        "_eigh": eigh,
+        "_eig": eig,
+        "_svd": svd,
+        "_qr": qr,
+        "_geqrf": geqrf,
+        "_cholesky": cholesky,
+        "_lu": lu,
+        "_row_order": row_order,
+        "_triangular": triangular_solve,
+        "_ldl": ldl,
+        "_ldl_solve": ldl_solve,
     }
+    return {name: (function, False) for name, function in functions.items()}

@@ -41,9 +41,19 @@ def astype(xp: Any, x: Any, host: Any) -> Any:
     """A C-ordered cast; complex to real drops the imaginary part as PyTorch does."""
     if x.dtype.kind == "c" and host.kind != "c" and host.kind != "b":
         x = x.real
+    if host.kind == "V" and host.name in _SATURATING:
+        x = _SATURATING[host.name](xp, x.astype(xp.float32))
     if (x.dtype.kind == "f" and host.kind in "iu") or x.dtype.kind == "V":
         return _float_to_int(xp, x, host) if host.kind in "iu" else x.astype(host)
     return x.astype(host, order="K")
+
+
+# What PyTorch makes of numbers that these dtypes can't hold: the largest that they can;
+# and dtypes without a sign or a zero take the magnitude, and their least power of two.
+_SATURATING = {
+    "float8_e4m3fn": lambda xp, x: xp.clip(x, -448, 448),
+    "float8_e8m0fnu": lambda xp, x: xp.maximum(xp.abs(x), xp.float32(2.0**-127)),
+}
 
 
 def _float_to_int(xp: Any, x: Any, host: Any) -> Any:
@@ -91,7 +101,7 @@ def kernels_for(xp: Any) -> Kernels:
             return x.copy() if out is None else out
 
     only_for("round", xp.rint, "fV")
-    only_for("conj_physical", xp.conjugate, "c")
+    only_for("_conj_physical", xp.conjugate, "c")
 
     @kernel("logaddexp")
     def logaddexp(x: Any, y: Any) -> Any:

@@ -113,6 +113,8 @@ def kernels_for(xp: Any) -> Kernels:
 
 def stable_order(xp: Any, x: Any, dim: int, descending: bool) -> Any:
     """The stable sorting order; NaN counts as the largest value, as in PyTorch."""
+    if x.dtype.kind == "V":  # bfloat16, which NumPy sorts with NaN anywhere
+        x = x.astype("float32")
     if not descending:
         return xp.argsort(x, axis=dim, kind="stable")
     # Reversed twice, so that equal elements keep their order.

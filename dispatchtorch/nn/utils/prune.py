@@ -550,4 +550,4 @@ def _validate_pruning_dim(t: Tensor, dim: int) -> None:
 def _compute_norm(t: Tensor, n: int | float | str, dim: int) -> Tensor:
     """The `n`-norm of each slice of `t` along `dim`."""
     others = [d for d in range(t.dim()) if d != dim % t.dim()]
-    return torch.norm(t, p=n, dim=others)
+    return torch.norm(t, p=n, dim=others)  # type: ignore[arg-type]

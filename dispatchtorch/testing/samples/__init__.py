@@ -49,7 +49,9 @@ def database() -> dict[str, OperatorSamples]:
         from . import (
             algebra,
             creation,
+            decompositions,
             foreach,
+            fourier,
             indexing,
             neural,
             pointwise,
@@ -58,21 +60,23 @@ def database() -> dict[str, OperatorSamples]:
             special,
         )
 
-        for family in (
+        families = (
             pointwise,
             special,
             reductions,
             shapes,
             indexing,
             algebra,
+            decompositions,
+            fourier,
             neural,
             creation,
             foreach,
-        ):
-            for row in family.ROWS:
-                if row.name in _rows:
-                    raise ValueError(f"two rows of samples are named {row.name!r}")
-                _rows[row.name] = row
+        )
+        for row in [row for family in families for row in family.ROWS]:
+            if row.name in _rows:
+                raise ValueError(f"two rows of samples are named {row.name!r}")
+            _rows[row.name] = row
     return {**_rows, **_added}
 
 

@@ -44,7 +44,8 @@ def table(
         for word in words:
             if "=" in word:
                 option, _, value = word.partition("=")
-                options[option] = float(value) if option == "loose" else int(value)
+                kind = {"loose": float, "covers": str}.get(option, int)
+                options[option] = kind(value)
             elif word == "-":  # nothing: keeps the columns
                 continue
             elif ":" in word:

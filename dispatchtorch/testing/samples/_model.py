@@ -120,7 +120,8 @@ class Array:
             memory = values
         memory = np.array(memory, order="C")
         if self.dtype == "bfloat16":  # by its bits: conversions treat NaN as they like
-            bits = (memory.view(np.uint32) >> 16).astype(np.int16)
+            bits = np.right_shift(memory.view(np.uint32), 16, dtype=np.uint32)
+            bits = np.asarray(bits).astype(np.int16)
             tensor = module.from_numpy(bits).view(module.bfloat16).clone()
         else:
             tensor = module.from_numpy(memory)
@@ -349,6 +350,8 @@ class OperatorSamples:
     ``domain``      (low, high) that inputs are drawn from
     ``loose``       factor on the tolerances
     ``covers``      further operators that the row is the sample of
+    ``around``      function -> function: calls it so that results are what is defined
+                    (decompositions leave signs open)
     """
 
     def __init__(
@@ -366,6 +369,7 @@ class OperatorSamples:
         inplace: bool = True,
         out: bool = True,
         covers: str = "",
+        around: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None,
     ) -> None:
         self.name = name
         self._generate = generate
@@ -376,8 +380,9 @@ class OperatorSamples:
         self.undefined = undefined
         self.domain = domain
         self.loose = loose
-        self.inplace = inplace
-        self.out = out
+        self.around = around
+        self.inplace = inplace and around is None
+        self.out = out and around is None
         self.covers = tuple(covers.split())
 
     @property
@@ -424,7 +429,10 @@ class OperatorSamples:
 
     def find(self, module: Any) -> Any:
         """The callable in ``module``; None where it isn't there."""
-        return find(module, self.name)
+        found = find(module, self.name)
+        if found is not None and self.around is not None:
+            return self.around(found)
+        return found
 
     def find_inplace(self, module: Any) -> Any:
         """The method that works in place; None where there is none."""

@@ -88,6 +88,17 @@ def _fill(g: Draw) -> Iterator[Any]:
     yield S(g(2, 3), g())
 
 
+def _between(g: Draw) -> Iterator[Any]:
+    yield from _spaced(g)
+    for start, end in ((g(), 4), (0, g()), (g(), g())):
+        yield S(start, end, 3, dtype=DType(g.dtype), device=DEVICE)
+
+
+def _logs(g: Draw) -> Iterator[Any]:
+    for args in ((0, 1, 4), (1, 2, 3, 2.0), (g(), 2, 3), (0, g(), 3), (g(), g(), 3)):
+        yield S(*args, dtype=DType(g.dtype), device=DEVICE)
+
+
 _RANDOM: Any = {"random": True, "grads": 0}
 _EMPTY: Any = {"undefined": True, "grads": 0}
 _MAKES: Any = {"grads": 0}
@@ -110,13 +121,18 @@ ROWS: list[OperatorSamples] = [
     cases("Tensor.new_full", lambda g: [S(g(2), (2, 3), 1)], _ALL, **_MAKES),
     cases("Tensor.new_empty_strided", lambda g: [S(g(2), (2, 3), (1, 2))], _ALL, **_EMPTY),
     cases("arange", _range, "fhi", **_MAKES),
-    cases("linspace", _spaced, "fhi", **_MAKES),
-    cases("logspace", _made((0, 1, 4), (1, 2, 3, 2.0)), "f", **_MAKES),
+    cases("linspace", _between, "fhi", **_MAKES),
+    cases("logspace", _logs, "f", **_MAKES),
     cases("eye", _made((3,), (2, 4), (0,)), _ALL, **_MAKES),
     cases("scalar_tensor", _made((2,)), _ALL, **_MAKES),
     cases("Tensor.copy_", lambda g: [S(g(2, 3), g(2, 3)), S(g(2, 3), g(3)),
           S(g(2, 3, layout="transposed"), g(2, 3, dtype="float32"))], _ALL, grads=0),
     cases("fill_", _fill, _ALL, grads=0),
+    cases("fill", _fill, _ALL),
+    cases("Tensor.fill_diagonal_", lambda g: [S(g(3, 4), 1), S(g(4, 2), 1, wrap=True)],
+          _ALL, grads=0),
+    cases("range", _made((1, 5), (0, 4, 2)), "fi", **_MAKES),
+    cases("empty_permuted", _made(((2, 3), (1, 0))), _ALL, **_EMPTY),
     cases("zero_", _in_place(()), _ALL, grads=0),
     # Random numbers.
     cases("rand", _made((2, 3), ((3,),)), "fh", **_RANDOM),
@@ -142,6 +158,11 @@ ROWS: list[OperatorSamples] = [
     cases("Tensor.geometric_", _in_place((0.4,)), "fi", **_RANDOM),
     cases("Tensor.random_", _in_place((), (3,), (1, 4)), "fi", **_RANDOM),
     cases("Tensor.bernoulli_", _in_place((), (0.3,)), "fhib", **_RANDOM),
+    cases("Tensor.bernoulli", lambda g: [S(g(3), p=0.3)], "f", **_RANDOM),
+    cases("binomial", lambda g: [S(g(3, low=2, high=9), g(3, low=0.2, high=0.8))], "f",
+          **_RANDOM),
+    cases("_standard_gamma", lambda g: [S(g(3, low=0.5, high=3))], "f", **_RANDOM),
+    cases("_sample_dirichlet", lambda g: [S(g(2, 3, low=0.5, high=3))], "f", **_RANDOM),
     cases("dropout", _in_place((0.5, True), (0.0, True), (0.5, False)), "fh", **_RANDOM),
     cases("dropout_", _in_place((0.5, True), (0.5, False)), "fh", **_RANDOM),
     cases("alpha_dropout", _in_place((0.5, True), (0.5, False)), "f", **_RANDOM),

@@ -49,6 +49,15 @@ def _scatter(g: Draw) -> Iterator[Any]:
     yield S(g(), 0, g.index(high=1), g())
 
 
+def _scatter_reduce(g: Draw) -> Iterator[Any]:
+    yield from _scatter(g)
+    if g.kind != "b":
+        once = g.of([[0, 1, 2], [2, 0, 1]], "int64")
+        for kind in ("add", "multiply"):
+            yield S(g(2, 3, grad=False), 1, once, g(2, 3, grad=False), reduce=kind)
+            yield S(g(2, 3, grad=False), 1, once, 2, reduce=kind)
+
+
 def _scatter_add(g: Draw) -> Iterator[Any]:
     for x, dim, index in _along(g):
         yield S(x, dim, index, g(*index.shape))
@@ -174,7 +183,7 @@ def _bags(g: Draw) -> Iterator[Any]:
 
 ROWS: list[OperatorSamples] = [
     cases("gather", _gather, _ALL),
-    cases("scatter", _scatter, _ALL),
+    cases("scatter", _scatter_reduce, _ALL),
     cases("scatter_add", _scatter_add, _ALL),
     cases("scatter_reduce", _reduced, "fi"),
     cases("index_reduce", _index_reduced, "fi"),
@@ -196,6 +205,12 @@ ROWS: list[OperatorSamples] = [
     cases("take_along_dim", _repeated, _ALL, _take_along),
     cases("nonzero", lambda g: [S(g(2, 3)), S(g()), S(g(0, 2)),
           S(g(2, 3), as_tuple=True)], _ALL),
+    cases("nonzero_static", lambda g: [S(g(2, 3), size=3), S(g(2, 3), size=9,
+          fill_value=-2)], _ALL),
+    cases("_unsafe_masked_index", lambda g: [S(g(3, 4), g.mask(2), (g.of([0, 2],
+          "int64"), g.of([1, 3], "int64")), 0)], "f"),
+    cases("_unsafe_masked_index_put_accumulate", lambda g: [S(g(3, 4), g.mask(2), (g.of(
+          [0, 2], "int64"), g.of([1, 3], "int64")), g(2))], "f"),
     cases("argwhere", lambda g: [S(g(2, 3)), S(g())], _ALL),
     cases("unravel_index", lambda g: [S(g.index(3, high=6), (2, 3))], ("int64",)),
     cases("nn.functional.embedding", _embedding, "fh"),

@@ -41,7 +41,7 @@ ACTIVATIONS = table(
         """
         hardsigmoid fh
         hardswish   fh
-        logsigmoid  fh
+        logsigmoid  fh covers=log_sigmoid
         mish        fh
         relu        fhi
         relu6       fhi
@@ -309,6 +309,14 @@ def _native_batch(g: Draw) -> Iterator[Any]:
             False, 0.1, 1e-5)
 
 
+def _legit_batch(g: Draw) -> Iterator[Any]:
+    for each in _native_batch(g):
+        x, weight, bias, mean, var, training, *rest = each.args
+        yield S(x, weight, bias, mean, var, training, *rest)
+        if training:
+            yield S(x, weight, bias, True, *rest)
+
+
 def _heads(g: Draw) -> Iterator[Any]:
     """Weights of multi-head attention of 2 heads over 4 features."""
     x = g(3, 2, 4)
@@ -400,6 +408,9 @@ _NORMALISING = [
     cases("native_layer_norm", _native_norms, "f", loose=10),
     cases("native_group_norm", _native_group, "f", loose=10),
     cases("native_batch_norm", _native_batch, "f", loose=10),
+    cases("_native_batch_norm_legit", _legit_batch, "f", loose=10),
+    cases("batch_norm_update_stats", lambda g: [S(g(4, 3), g(3, grad=False),
+          g(3, low=0.5, high=2, grad=False), 0.1)], "f", loose=10, grads=0),
 ]
 
 ROWS: list[OperatorSamples] = [

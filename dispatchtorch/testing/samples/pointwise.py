@@ -187,6 +187,7 @@ def _where(g: Draw) -> Iterator[Any]:
     yield S(g.mask(3), g(2, 1), g())
     yield S(g.mask(2, 3), g(2, 3, layout="transposed"), 1)
     yield S(g.mask(0, 3), g(3), g(3))
+    yield S(g.mask(2, 3))
 
 
 def _ternary(g: Draw) -> Iterator[Any]:
@@ -303,7 +304,7 @@ ROWS += [
           grads=0),
     cases("bitwise_left_shift", _shifts, "i", "np.left_shift"),
     cases("bitwise_right_shift", _shifts, "i", "np.right_shift"),
-    cases("where", _where, "fhcib", "np.where"),
+    cases("where", _where, "fhcib", np.where),
     cases("addcmul", _ternary, "fhci"),
     cases("addcdiv", _ternary, "fhc"),
     cases("lerp", _lerp, "fhc"),

@@ -210,6 +210,7 @@ def _quantiles(g: Draw) -> Iterator[Any]:
 def _nanquantiles(g: Draw) -> Iterator[Any]:
     yield S(_distinct(g, 2, 4), 0.5, 1)
     yield S(g.of([1.0, float("nan"), 3.0, 2.0], grad=False), 0.5)
+    yield S(_distinct(g, 2, 4), g.of([0.1, 0.5], grad=False), 0)
 
 
 def _quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, **how: Any) -> Any:
@@ -221,6 +222,18 @@ def _histc(g: Draw) -> Iterator[Any]:
     yield S(g(9), 4)
     yield S(g(3, 3), bins=3, min=-1, max=2)
     yield S(g(0), 2)
+
+
+def _histogram(g: Draw) -> Iterator[Any]:
+    yield S(g(9), 4)
+    yield S(g(9), 3, range=(-1.0, 2.0), density=True)
+    yield S(g(9), g.of([-2.0, 0.0, 1.0, 3.0], grad=False), weight=g(9, low=0.1, high=1))
+
+
+def _histogramdd(g: Draw) -> Iterator[Any]:
+    yield S(g(9, 2), [3, 2])
+    yield S(g(9, 2), 2)
+    yield S(g(9, 2), (g.of([-2.0, 0.0, 3.0]), g.of([-1.0, 1.0])))
 
 
 def _bincount(g: Draw) -> Iterator[Any]:
@@ -346,6 +359,11 @@ ROWS: list[OperatorSamples] = [
     cases("quantile", _quantiles, "f", _quantile),
     cases("nanquantile", _nanquantiles, "f"),
     cases("histc", _histc, "f", grads=0),
+    cases("histogram", _histogram, "f", grads=0),
+    cases("histogramdd", _histogramdd, "f", grads=0),
+    cases("hash_tensor", lambda g: [S(g(2, 3)), S(g(2, 3), 0)], "fi", grads=0),
+    cases("gradient", lambda g: [S(g(5)), S(g(4, 3), spacing=2.0), S(g(4, 3), dim=0,
+          edge_order=2)], "fc"),
     cases("bincount", _bincount, "i"),
     cases("diff", _diff, _ALL),
     cases("trapezoid", _trapezoid, "fc"),

@@ -257,7 +257,7 @@ def random_split(
         raise ValueError(
             "Sum of input lengths does not equal the length of the input dataset!"
         )
-    order = torch.randperm(sum(lengths), generator=generator).tolist()  # type: ignore[call-overload]
+    order = torch.randperm(sum(lengths), generator=generator).tolist()  # type: ignore[call-overload,arg-type]
     ends = accumulate(lengths)
     return [
         Subset(dataset, order[end - length : end])

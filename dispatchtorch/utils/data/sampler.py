@@ -101,7 +101,7 @@ class RandomSampler(Sampler[int]):
             block, draw = _BLOCK, torch.randint
             options: dict[str, Any] = {"size": (_BLOCK,), "dtype": torch.int64}
         else:
-            block, draw, options = n, torch.randperm, {}
+            block, draw, options = n, torch.randperm, {}  # type: ignore[assignment]
         for _ in range(self.num_samples // block):
             yield from draw(n, generator=generator, **options).tolist()
         rest = self.num_samples % block
