@@ -70,8 +70,11 @@ _LAZY = {
     name: module
     for module, names in {
         "dispatchtorch._library.tags": "Tag",
+        "dispatchtorch.overrides": "DisableTorchFunction DisableTorchFunctionSubclass",
         "dispatchtorch.amp": "autocast",
         "dispatchtorch.serialization": "save load",
+        "dispatchtorch.sparse.construct": "sparse_coo_tensor sparse_csr_tensor "
+        "sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor",
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
         "set_rng_state Generator default_generator thread_safe_generator",
         "dispatchtorch._tensor_str": "set_printoptions",
@@ -98,7 +101,6 @@ _LAZY = {
         "set_num_interop_threads set_warn_always sym_constrain_range "
         "sym_constrain_range_for_size sym_float sym_int sym_ite sym_max "
         "sym_min sym_not sym_sqrt sym_sum use_deterministic_algorithms",
-        "dispatchtorch.overrides": "DisableTorchFunctionSubclass",
         "dispatchtorch._tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor tensortype",
         "dispatchtorch.nn._recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh "

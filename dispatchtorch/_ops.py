@@ -8,6 +8,7 @@ declare (``torch.library``) are found under their own namespace.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -197,7 +198,8 @@ class FunctionSchema:
     def __init__(self, namespace: str, text: str) -> None:
         bare = text.rpartition("::")[2] if "::" in text.partition("(")[0] else text
         self._parsed: Schema = parse(bare)
-        self._text = f"{namespace}::{' '.join(bare.split())}"
+        plain = re.sub(r"(?<==)(-?\d+)\.0(?=[,)])", r"\1.", " ".join(bare.split()))
+        self._text = f"{namespace}::{plain}"
         self.name = f"{namespace}::{self._parsed.name}"
         self.overload_name = self._parsed.overload
         inside = bare[bare.index("(") + 1 : bare.rindex(" -> ")].rstrip()[:-1]
@@ -294,7 +296,8 @@ class OpOverload:
         try:
             return entry(*args, **self._renamed(kwargs))
         except TypeError:
-            self._check(args, kwargs)
+            if not self._checked:
+                self._check(args, kwargs)
             raise
 
     def _renamed(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -313,6 +316,11 @@ class OpOverload:
         name = schema.name
         arguments = schema._parsed.arguments
         positional = [a for a in arguments if not a.kwonly]
+        if len(args) + len(kwargs) > len(arguments):
+            raise RuntimeError(
+                f"{name}() expected at most {len(arguments)} argument(s) but received "
+                f"{len(args) + len(kwargs)} argument(s). Declaration: {schema}"
+            )
         if len(args) > len(positional):
             raise RuntimeError(
                 f"{name}() takes {len(positional)} positional argument(s) but "
@@ -333,7 +341,10 @@ class OpOverload:
                     )
                 continue
             value = given[argument.name]
-            if not fits(value, argument) and not _is_union(value, argument):
+            union = self._operator.schema.arguments[i : i + 1]
+            if union and union[0].base == UNION and _is_number(value):
+                continue  # a number may stand for a tensor in arithmetic
+            if not fits(value, argument):
                 raise RuntimeError(_misfit(schema, argument, i, value))
         for key in kwargs:
             if key not in names and f"{key}_" not in names:
@@ -387,9 +398,8 @@ def _find(namespace: str, name: str, overload: str) -> OpOverload:
     return found
 
 
-def _is_union(value: Any, argument: Argument) -> bool:
-    """A number may stand for a tensor, as everywhere in PyTorch's arithmetic."""
-    return argument.base == "Tensor" and type(value) in (int, float, bool, complex)
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float, bool, complex)
 
 
 def _misfit(schema: FunctionSchema, argument: Argument, i: int, value: Any) -> str:
@@ -423,11 +433,7 @@ class OpOverloadPacket:
         self._made: dict[str, OpOverload] = {}
 
     def _packet(self) -> _operator.Packet:
-        key = (
-            self._opname
-            if self._namespace == "aten"
-            else self._qualified_op_name
-        )
+        key = self._opname if self._namespace == "aten" else self._qualified_op_name
         return _operator.packets[key]
 
     def _all(self) -> dict[str, OpOverload]:

@@ -74,15 +74,25 @@ def name_of(function: Any) -> str | None:
     """The dotted name of a function, looked up once in all namespaces."""
     global _for
     function = getattr(function, "function", function)  # of one that asks again
+    if hasattr(function, "_overloadpacket") or hasattr(function, "_qualified_op_name"):
+        return str(function)
     quick = getattr(function, "__qualname__", "")
     packet = _operator.packets.get(quick.removeprefix("Tensor."))
-    if packet is not None and getattr(function, "__module__", "") == "dispatchtorch":
+    operator_form = getattr(function, "form", "") == "operator"
+    if (
+        packet is not None
+        and not operator_form
+        and getattr(function, "__module__", "") == "dispatchtorch"
+    ):
         if "function" in packet.variants or quick.startswith("Tensor."):
             return f"torch.{quick}"
     import dispatchtorch as torch
 
     if quick and vars(torch).get(quick) is function:
-        return f"torch.{quick}"
+        place = (
+            ".functional" if function.__module__ == "dispatchtorch.functional" else ""
+        )
+        return f"torch{place}.{quick}"
     count = (len(_operator.packets), len(vars(Tensor)))
     if count != _for:
         _for = count
@@ -99,6 +109,8 @@ def name_of(function: Any) -> str | None:
         found = _names.get(function)
     except TypeError:
         return None
+    if found is None and operator_form:
+        return f"torch.{quick}"
     if found is None and getattr(function, "__overridable__", False):
         return f"{function.__module__}.{quick}".replace("dispatchtorch", "torch")
     return found

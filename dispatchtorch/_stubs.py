@@ -22,7 +22,7 @@ from dispatchtorch.dispatch.schema import REQUIRED, Argument
 
 __all__ = ["main", "stubs"]
 
-_HEADER = '''\
+_HEADER = """\
 # Written by `python -m dispatchtorch._stubs` from the operators' schemas.
 # mypy: disable-error-code="overload-overlap, overload-cannot-match, misc, override"
 # mypy: disable-error-code="no-redef, assignment"
@@ -39,7 +39,7 @@ from dispatchtorch.dtypes import dtype as _dtype
 from dispatchtorch.memory_format import layout as _layout
 from dispatchtorch.memory_format import memory_format as _memory_format
 from dispatchtorch.size import Size as _Size
-'''
+"""
 _ALIASES = """
 _Number = _int | _float | _complex | _bool
 _Device = _device | _str | _int | None
@@ -98,7 +98,7 @@ def _return_type(op: Operator) -> str:
         else:
             name = _RETURNS.get(kind, "Any")
             made.append(f"{name} | None" if optional and name != "Any" else name)
-    if not op.schema.returns or made == ["Any"] and op.schema.returns[0] == "()":
+    if not op.schema.returns or op.schema.returns[0] == "()":
         return "None"
     if len(made) == 1:
         return made[0]
@@ -212,11 +212,18 @@ def _python_method(name: str, function: Callable[..., Any]) -> list[str]:
 
 def _property(name: str, value: property) -> list[str]:
     returned = "Any"
-    if name != "grad" and value.fget is not None and hasattr(value.fget, "__annotations__"):
+    if (
+        name != "grad"
+        and value.fget is not None
+        and hasattr(value.fget, "__annotations__")
+    ):
         returned = _annotation(inspect.signature(value.fget).return_annotation)
     lines = ["    @property", f"    def {name}(self) -> {returned}: ..."]
     if value.fset is not None:
-        lines += [f"    @{name}.setter", f"    def {name}(self, value: Any) -> None: ..."]
+        lines += [
+            f"    @{name}.setter",
+            f"    def {name}(self, value: Any) -> None: ...",
+        ]
     if value.fdel is not None:
         lines += [f"    @{name}.deleter", f"    def {name}(self) -> None: ..."]
     return lines
@@ -226,9 +233,13 @@ def _dunders() -> dict[str, list[str]]:
     made: dict[str, list[str]] = {}
     for name in _BINARY:
         kind = "_object" if name in ("eq", "ne") else "Any"
-        made[f"__{name}__"] = [f"    def __{name}__(self, other: {kind}) -> Tensor: ..."]
+        made[f"__{name}__"] = [
+            f"    def __{name}__(self, other: {kind}) -> Tensor: ..."
+        ]
         if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
-            made[f"__r{name}__"] = [f"    def __r{name}__(self, other: Any) -> Tensor: ..."]
+            made[f"__r{name}__"] = [
+                f"    def __r{name}__(self, other: Any) -> Tensor: ..."
+            ]
     for name in _INPLACE:
         made[f"__i{name}__"] = [f"    def __i{name}__(self, other: Any) -> Tensor: ..."]
     for name in ("neg", "pos", "abs", "invert"):
@@ -236,7 +247,9 @@ def _dunders() -> dict[str, list[str]]:
     made["__hash__"] = ["    def __hash__(self) -> _int: ..."]
     made["__iter__"] = ["    def __iter__(self) -> Iterator[Tensor]: ..."]
     made["__getitem__"] = ["    def __getitem__(self, index: Any) -> Tensor: ..."]
-    made["__setitem__"] = ["    def __setitem__(self, index: Any, value: Any) -> None: ..."]
+    made["__setitem__"] = [
+        "    def __setitem__(self, index: Any, value: Any) -> None: ..."
+    ]
     return made
 
 

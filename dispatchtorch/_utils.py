@@ -19,6 +19,7 @@ import dispatchtorch as torch
 from dispatchtorch._storage.base import legacy_name
 from dispatchtorch._storage.typed import TypedStorage
 from dispatchtorch._storage.untyped import UntypedStorage
+from dispatchtorch.dispatch.keys import PYTHON
 
 __all__ = [
     "get_tensor_metadata",
@@ -408,6 +409,7 @@ def tensor_deepcopy(tensor: Any, memo: dict[int, Any]) -> Any:
         if (
             tensor.layout is not torch.strided
             or tensor.device.type == "meta"
+            or tensor._keys & PYTHON
             or get_tensor_metadata(tensor)
         ):
             made = tensor.detach().clone()

@@ -126,6 +126,9 @@ class Backend(_KernelTable):
     array_type: type = object
     #: Whether binary kernels raise by themselves for shapes that don't broadcast.
     checks_broadcast: bool = False
+    #: (result, *operands) -> the result of a pointwise kernel in PyTorch's memory order;
+    #: None where kernels give that themselves. For arrays that have ``ndim``.
+    arrange: Callable[..., Native] | None = None
     #: A context in which kernels run (floating-point error modes and the like), or None.
     guard: contextvars.Context | None = None
     #: dtypes the device has; None for all.

@@ -10,9 +10,9 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.backend import get_backend, resolve_device
 from dispatchtorch.device import device as Device
-from dispatchtorch.ops._common import c_type
 from dispatchtorch.dispatch import state
 from dispatchtorch.interception import handled
+from dispatchtorch.ops._common import c_type
 from dispatchtorch.ops.creation import as_dtype, check_pinned, check_size, finish
 from dispatchtorch.tensor import Tensor, wrap
 
@@ -296,7 +296,7 @@ def _writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     memory._keeps = array  # type: ignore[attr-defined]
     start = array.__array_interface__["data"][0] - low
     made: np.ndarray[Any, Any] = np.ndarray(
-        array.shape, array.dtype, memory, start, array.strides
+        array.shape, array.dtype, memoryview(memory), start, array.strides
     )
     return made
 

@@ -32,6 +32,10 @@ _OPERATORS = ("cdist norm split stft tensordot unique unique_consecutive").split
 def __getattr__(name: str) -> Any:
     if name in _OPERATORS:
         return getattr(torch, name)
+    if name in ("pca_lowrank", "svd_lowrank"):
+        from dispatchtorch.linalg import _lowrank
+
+        return getattr(_lowrank, name)
     raise AttributeError(f"module 'torch.functional' has no attribute '{name}'")
 
 
@@ -215,8 +219,7 @@ def _letters(subscripts: Any) -> str:
 
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     """The product of several matrices, as ``linalg.multi_dot``, which replaces it."""
-    made = torch.chain_matmul(_listed(matrices))
-    return made if out is None else out.copy_(made)
+    return torch.chain_matmul(_listed(matrices), out=out)
 
 
 def lu(

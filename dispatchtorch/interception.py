@@ -20,9 +20,19 @@ from typing import Any, TypeVar
 
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import FUNCTION
+from dispatchtorch.rejection import overrides_of
 from dispatchtorch.tensor import Tensor
 
-__all__ = ["equip", "handled", "modes_changed", "overridable", "tensor_attributes"]
+__all__ = [
+    "equip",
+    "handle_torch_function",
+    "handled",
+    "is_unanswered",
+    "modes_changed",
+    "overridable",
+    "set_modes",
+    "tensor_attributes",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,9 +76,8 @@ def _is_operator(function: Any) -> bool:
     return (
         hasattr(function, "op")
         or hasattr(function, "packet")
-        or function.__module__ == "dispatchtorch._tensor_operators"
-        and function.__name__ == "first"
-    ) or function.__name__ in _GENERATED_DUNDERS
+        or function.__name__ in _GENERATED_DUNDERS
+    )
 
 
 _GENERATED_DUNDERS = frozenset(
@@ -163,14 +172,87 @@ class Again:
         return getattr(self.function, name)
 
 
-def handled(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
-    """The call of a method (or a factory), as overrides answer it."""
-    from dispatchtorch.overrides import (
-        handle_torch_function,
-        is_unanswered,
-        overrides_of,
+def is_unanswered(error: TypeError) -> bool:
+    """Whether an error says that all handlers returned NotImplemented."""
+    return hasattr(error, "unanswered")
+
+
+def _unanswered(message: str) -> TypeError:
+    error: Any = TypeError(message)
+    error.unanswered = True
+    return error  # type: ignore[no-any-return]
+
+
+def handle_torch_function(
+    public_api: Callable[..., Any], relevant_args: Any, *args: Any, **kwargs: Any
+) -> Any:
+    """Asks the innermost mode, then the overriding operands, subclasses first.
+
+    TypeError where all of them answer NotImplemented.
+    """
+    tls = state.tls
+    overriding = overrides_of(relevant_args) if tls.mask & FUNCTION else []
+    types = tuple([type(v) for v in overriding])
+    modes = () if tls.functions_disabled else tls.function_modes
+    tried = []
+    if modes:
+        mode = modes[-1]
+        with _Popped(modes[:-1]):
+            result = mode.__torch_function__(public_api, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+        tried.append(f"mode object {mode!r}")
+    for each in overriding:
+        function = type(each).__torch_function__
+        result = function(public_api, types, args, kwargs)
+        if result is not NotImplemented:
+            return result
+        tried.append(f"tensor subclass {type(each)}")
+    if not tried:
+        with state.exclude(FUNCTION):
+            return public_api(*args, **kwargs)
+    from dispatchtorch._overridable import name_of
+
+    name = name_of(public_api) or str(public_api)
+    if getattr(public_api, "__overridable__", False) and not modes:
+        listed = "[" + ", ".join(map(repr, types)) + "]"
+        raise _unanswered(
+            f"no implementation found for '{name}' on types that implement "
+            f"__torch_function__: {listed}"
+        )
+    lines = "\n".join(f"  - {each}" for each in tried)
+    raise _unanswered(
+        f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers "
+        f"returned NotImplemented:\n\n{lines}\n\nFor more information, try re-running "
+        "with TORCH_LOGS=not_implemented"
     )
 
+
+class _Popped:
+    """A block in which only the outer modes are active."""
+
+    def __init__(self, modes: tuple[Any, ...]) -> None:
+        self.modes = modes
+
+    def __enter__(self) -> None:
+        self.before = state.tls.function_modes
+        self.masks = set_modes(self.modes)
+
+    def __exit__(self, *exc_info: object) -> None:
+        state.tls.function_modes = self.before
+        state.restore(self.masks)
+
+
+def set_modes(modes: tuple[Any, ...]) -> tuple[int, int]:
+    tls = state.tls
+    tls.function_modes = modes
+    active = modes and not tls.functions_disabled
+    include = tls.include | FUNCTION if active else tls.include & ~FUNCTION
+    return state.update(tls.mask, include)
+
+
+def handled(function: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
+    """The call of a method (or a factory), as overrides answer it."""
     tls = state.tls
     left = len(tls.function_modes) + bool(
         tls.mask & FUNCTION and overrides_of(relevant)
@@ -241,8 +323,6 @@ def overridable(function: F) -> F:
             if not kwargs and not state.ACTIVE:
                 return function(*args)
         if _wanted((*args, *kwargs.values())):
-            from dispatchtorch.overrides import handle_torch_function
-
             relevant = (*args, *kwargs.values())
             return handle_torch_function(public, relevant, *args, **kwargs)
         return function(*args, **kwargs)

@@ -98,9 +98,7 @@ class Library:
         weakref.finalize(self, _undo_all, self._undo).atexit = False
 
     def __repr__(self) -> str:
-        return (
-            f"Library(kind={self.kind}, ns={self.ns}, dispatch_key={self.dispatch_key})>"
-        )
+        return f"Library(kind={self.kind}, ns={self.ns}, dispatch_key={self.dispatch_key})>"
 
     def define(self, schema: str, alias_analysis: str = "", *, tags: Any = ()) -> str:
         """Declares an operator; returns its name. RuntimeError for a bad schema."""
@@ -122,7 +120,7 @@ class Library:
             ) from None
         if parsed.namespace != self.ns:
             raise RuntimeError(
-                f'Explicitly provided namespace ({parsed.namespace}) in schema string '
+                f"Explicitly provided namespace ({parsed.namespace}) in schema string "
                 f"does not match namespace of enclosing TORCH_LIBRARY block ({self.ns}). "
                 "Move this definition to the (unique) TORCH_LIBRARY block corresponding "
                 "to this namespace (and consider deleting the namespace from your schema "
@@ -160,8 +158,7 @@ class Library:
         """Registers a kernel over tensors for a dispatch key (a device type, …)."""
         if not callable(fn):
             raise TypeError(
-                "Input function is required to be a callable but found type "
-                f"{type(fn)}"
+                f"Input function is required to be a callable but found type {type(fn)}"
             )
         if with_keyset:
             raise NotImplementedError(
@@ -322,7 +319,9 @@ def _library(lib: Library | None, namespace: str, kind: str = "FRAGMENT") -> Lib
     return made
 
 
-def define(qualname: Any, schema: Any, *args: Any, lib: Any = None, tags: Any = ()) -> Any:
+def define(
+    qualname: Any, schema: Any, *args: Any, lib: Any = None, tags: Any = ()
+) -> Any:
     """Declares the operator ``"namespace::name"`` with a schema such as
     ``"(Tensor x) -> Tensor"``.
 
@@ -354,15 +353,10 @@ def define(qualname: Any, schema: Any, *args: Any, lib: Any = None, tags: Any = 
 
 def _device_keys(types: Any) -> list[str]:
     """Dispatch keys of device types; "default" means every device."""
-    import dispatchtorch
-
-    made = []
-    for each in [types] if isinstance(types, str) else types:
-        if each == "default":
-            made.append("CompositeExplicitAutograd")
-        else:
-            made.append(dispatchtorch.device(each).type)
-    return made
+    return [
+        "CompositeExplicitAutograd" if each == "default" else _kernels.device_key(each)
+        for each in ([types] if isinstance(types, str) else types)
+    ]
 
 
 def impl(
@@ -518,9 +512,7 @@ def _layer(name: str, what: str) -> None:
         )
 
 
-def register_vmap(
-    op: Any, func: Any = None, /, *, lib: Library | None = None
-) -> Any:
+def register_vmap(op: Any, func: Any = None, /, *, lib: Library | None = None) -> Any:
     """Registers a batching rule ``func(info, in_dims, *args)`` for ``vmap``.
 
     Raises NotImplementedError where no vmap layer is there to use it.
@@ -552,14 +544,8 @@ def register_autocast(
 
 
 def get_ctx() -> Any:
-    """The context of the fake implementation that is running."""
-    context = current_context()
-    if context is None:
-        raise RuntimeError(
-            "get_ctx() can only be called inside of a fake implementation registered by "
-            "torch.library.register_fake"
-        )
-    return context
+    """The context of the fake implementation that is running; None outside of one."""
+    return current_context()
 
 
 def get_kernel(op: Any, dispatch_key: Any) -> Any:
@@ -579,7 +565,9 @@ def get_kernel(op: Any, dispatch_key: Any) -> Any:
 
 def triton_op(*args: Any, **kwargs: Any) -> Any:
     """Not supported: Triton kernels are compiled for PyTorch's own tensors."""
-    raise NotImplementedError("torch.library.triton_op is not supported: no Triton here")
+    raise NotImplementedError(
+        "torch.library.triton_op is not supported: no Triton here"
+    )
 
 
 def wrap_triton(triton_kernel: Any, /) -> Any:

@@ -134,7 +134,7 @@ def cumsum(
 ) -> Tensor:
     """The running sum along a dim; what is masked out adds nothing."""
     (at,) = _dims(dim, input.ndim)
-    dtype = _sum_dtype(input, dtype)
+    dtype = input.dtype if dtype is None else dtype
     return torch.cumsum(_filled(input, mask, 0), at, dtype=dtype).to(dtype=dtype)
 
 
@@ -143,7 +143,7 @@ def cumprod(
 ) -> Tensor:
     """The running product along a dim; what is masked out changes nothing."""
     (at,) = _dims(dim, input.ndim)
-    dtype = _sum_dtype(input, dtype)
+    dtype = input.dtype if dtype is None else dtype
     return torch.cumprod(_filled(input, mask, 1), at, dtype=dtype).to(dtype=dtype)
 
 
@@ -283,7 +283,7 @@ def norm(
     """The vector norm over dims of what isn't masked out."""
     dtype = input.dtype if dtype is None else dtype
     order = 2.0 if ord is None else ord
-    filled = _filled(input, mask, 0 if order >= 0 else math.inf)
+    filled = _filled(input, mask, math.inf if order == -math.inf else 0)
     dims = _dims(dim, input.ndim)
     return torch.linalg.vector_norm(filled, order, dims, bool(keepdim), dtype=dtype)  # type: ignore[no-any-return]
 

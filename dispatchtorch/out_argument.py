@@ -13,9 +13,12 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.operator import Operator
+from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.dispatch.operator import Operator, packets
 from dispatchtorch.dtypes import can_cast, scalar_type_name
 from dispatchtorch.lift import named_returns
+from dispatchtorch.rejection import given_arguments
+from dispatchtorch.signatures import raise_mismatch
 from dispatchtorch.tensor import Tensor
 
 __all__ = [
@@ -35,7 +38,26 @@ _EXACT = {
         index_copy index_reduce take_along_dim tril triu diag view_copy t_copy
         permute_copy transpose_copy squeeze_copy unsqueeze_copy select_copy slice_copy
         expand_copy diagonal_copy alias_copy detach_copy unfold_copy view_as_real_copy
-        view_as_complex_copy as_strided_copy""",
+        view_as_complex_copy as_strided_copy addmm addmv baddbmm bmm matmul mm mv
+        frobenius_norm linalg_matmul linalg_matrix_power linalg_vector_norm matrix_power
+        norm _linalg_det _linalg_eigh _linalg_slogdet _linalg_solve_ex _linalg_svd
+        inverse linalg_cholesky linalg_cholesky_ex linalg_det linalg_eigh
+        linalg_eigvalsh linalg_inv linalg_inv_ex linalg_ldl_factor
+        linalg_ldl_factor_ex linalg_ldl_solve linalg_lu linalg_lu_factor
+        linalg_lu_factor_ex linalg_lu_solve linalg_qr linalg_slogdet linalg_solve
+        linalg_solve_ex linalg_svd linalg_svdvals lu_solve lu_unpack qr slogdet svd
+        triangular_solve""",
+    "result dtype {Own} does not match input dtype {Wanted}": "dot vdot",
+    "multi_dot(): expected out tensor to have dtype {wanted} but got {own}": """
+        chain_matmul linalg_multi_dot""",
+    "linalg.matrix_norm expected out tensor dtype {Wanted} but got: {Own}": """
+        linalg_matrix_norm nuclear_norm""",
+    "linalg.norm expected out tensor dtype {Wanted} but got: {Own}": "linalg_norm",
+    "linalg.vecdot: Expected out of dtype{Wanted} but found {Own}": "linalg_vecdot",
+    "torch.ormqr: Expected input and result to have the same dtype, but input has "
+    "dtype{Wanted} and result has dtype {Own}": "ormqr",
+    "expected scalar type {Wanted} but found {Own}": "linalg_solve_triangular",
+    "self and mat2 must have the same dtype, but got {Own} and {Wanted}": "addbmm",
     "Expected self.dtype() == output.dtype() to be true, but got false.  (Could this "
     "error message be improved?  If so, please report an enhancement request to "
     "PyTorch.)": "narrow_copy",
@@ -50,10 +72,10 @@ _EXACT = {
     "Expected object of scalar type {Wanted} but got scalar type {Own} for argument "
     "'out'": "complex polar",
     "dtype {Wanted} does not match dtype of out parameter ({Own})": "arange",
-    "expected scalar_type {Wanted} but found {Own}": "cummax cummin diff logcumsumexp",
+    "expected scalar_type {Wanted} but found {Own}": "cummax cummin logcumsumexp",
     "torch.frexp() expects mantissa to have dtype {wanted} but got {own}": "frexp",
     "output values must be of same type as input": "kthvalue median nanmedian",
-    "{name}() out tensor must be same dtype as the input tensor": "nanquantile quantile",
+    "quantile() out tensor must be same dtype as the input tensor": "nanquantile quantile",
     "heaviside is not yet implemented for tensors with different dtypes.": "heaviside",
     "expected scalar type '{Wanted}' but got '{Own}' for values output": "mode",
     "the output given to float_power has dtype {Own} but the operation's result requires "
@@ -76,7 +98,7 @@ _EXACT_OF = {name: text for text, names in _EXACT.items() for name in names.spli
 _CAST = "result type {Wanted} can't be cast to the desired output type {Own}"
 # Words of their own for a result that can't be cast to the dtype of ``out``.
 _UNCASTABLE = {
-    "ldexp": "ldexp can't be cast to the desired output type {Own}",
+    "ldexp.Tensor": "ldexp can't be cast to the desired output type {Own}",
     "mean": "mean.dtype_out(): input types can't be cast to the desired output type {Own}",
     "logsumexp": "logsumexp(): Expected floating point type for result tensor, but got: "
     "{Own}",
@@ -89,9 +111,31 @@ for _name in "cat stack hstack vstack dstack column_stack _chunk_cat".split():
     _UNCASTABLE[_name] = (
         "torch.cat(): input types can't be cast to the desired output type {Own}"
     )
+for _name, _said in {
+    "cholesky": "cholesky:result",
+    "cholesky_inverse": "cholesky_inverse:result",
+    "cholesky_solve": "cholesky_solve:result",
+    "geqrf": "torch.geqrf:a",
+    "linalg_cond": "linalg.cond:result",
+    "linalg_cond.p_str": "linalg.cond:result",
+    "linalg_eig": "torch.linalg.eig:eigenvalues",
+    "linalg_eigvals": "torch.linalg.eigvals:eigenvalues",
+    "linalg_householder_product": "torch.linalg.householder_product:result",
+    "linalg_lstsq": "torch.linalg.lstsq:solution",
+    "linalg_pinv.atol_rtol_tensor": "linalg.pinv:result",
+    "linalg_pinv.rcond_tensor": "linalg.pinv:result",
+    "linalg_tensorinv": "tensorinv:result",
+    "linalg_tensorsolve": "tensorsolve:result",
+    "orgqr": "torch.linalg.householder_product:result",
+}.items():
+    _title, _, _label = _said.partition(":")
+    _UNCASTABLE[_name] = (
+        f"{_title}: Expected {_label} to be safely castable from {{Wanted}} dtype, but "
+        f"got {_label} with dtype {{Own}}"
+    )
 # The same of operators that write to their first operand.
 _UNCASTABLE_INPLACE = {
-    "ldexp": _UNCASTABLE["ldexp"],
+    "ldexp": _UNCASTABLE["ldexp.Tensor"],
     "mvlgamma": "mvlgamma: result type {Own} can't be cast to the desired output type "
     "{Wanted}",
     "cumsum": "Bad in-place call: input tensor dtype {own} and output tensor dtype "
@@ -103,7 +147,7 @@ _NO_GRADIENT = {
     "arange": "aten::arange", "conj_physical": "aten::conj_physical",
     "cross": "linalg_cross", "float_power": "pow",
     "floor_divide": "aten::floor_divide", "heaviside": "aten::heaviside",
-    "ldexp": "mul", "log_softmax": "aten::log_softmax", "max.other": "maximum",
+    "log_softmax": "aten::log_softmax", "max.other": "maximum",
     "min.other": "minimum", "msort": "sort", "nanmean": "nansum",
     "softmax": "aten::softmax", "square": "pow", "take_along_dim": "gather",
     "diag": "aten::diagonal_copy", "hstack": "cat", "vstack": "cat", "dstack": "cat", "column_stack": "cat",
@@ -112,6 +156,8 @@ _NO_GRADIENT = {
 
 # Operators that compute in the dtype of ``out`` where no other is asked for.
 _COMPUTES_IN_OUT = frozenset("cumsum cumprod sum prod nansum".split())
+# Operators that check their memory though they aren't pointwise.
+_CHECKED = frozenset("kthvalue ldexp max min nan_to_num sort".split())
 _ONLY_BOOL = frozenset({"all", "any"})
 
 _CPP = {
@@ -135,8 +181,9 @@ _CPP = {
 
 def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     """Runs an operator and writes its result to ``out`` (a tensor, or several)."""
-    outs = _as_outs(op, out)
-    if state.grad_enabled() and _requires_grad((*outs, *args)):
+    outs = _as_outs(op, out, args)
+    history = args if "nondifferentiable" in op.tags else (*outs, *args)
+    if state.grad_enabled() and _requires_grad(history):
         name = _NO_GRADIENT.get(op.full_name) or _NO_GRADIENT.get(op.name, op.name)
         if name == op.name and ("factory" in op.tags or name.endswith("_copy")):
             name = f"aten::{name}"
@@ -149,41 +196,44 @@ def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     if "factory" in op.tags:
         _like_out(given, outs[0])
     elif op.name in _COMPUTES_IN_OUT:
-        _compute_in_out(given, outs[0])
-    if op.tags & {"pointwise", "separate_out", "apart_out"}:
+        _compute_in_out(op.name, given, outs[0])
+    if op.tags & {"pointwise", "separate_out", "apart_out"} or op.name in _CHECKED:
         _check_memory(outs, args, "apart_out" in op.tags)
     result = op(**given)
     results = result if isinstance(result, tuple | list) else (result,)
-    for target, source in zip(outs, results, strict=True):
-        _store(op, target, source)
+    with state.exclude(AUTOGRAD | VIEW):
+        for target, source in zip(outs, results, strict=True):
+            _store(op, target, source)
     if isinstance(out, Tensor):
         return out
     return _named(type(result))(outs) if isinstance(result, tuple) else None
 
 
-def _as_outs(op: Operator, out: Any) -> tuple[Any, ...]:
+def _as_outs(op: Operator, out: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """``out`` as a tuple of as many tensors as the operator has results."""
     returns = op.schema.returns
     if len(returns) == 1 and not returns[0].startswith("Tensor["):
         if not isinstance(out, Tensor):
-            raise TypeError(
-                f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}"
-            )
+            _reject(op, out, args)
         return (out,)
     if not isinstance(out, tuple | list):
-        raise TypeError(
-            f"{op.name}(): argument 'out' must be tuple of Tensors, not "
-            f"{type(out).__name__}"
-        )
+        _reject(op, out, args)
     if len(returns) > 1 and len(out) != len(returns):
         raise TypeError(f"expected tuple of {len(returns)} elements but got {len(out)}")
     for i, each in enumerate(out):
         if not isinstance(each, Tensor):
             raise TypeError(
-                f"{op.name}(): argument 'out' must be tuple of Tensors, but found "
-                f"element of type {type(each).__name__} at pos {i}"
+                f"expected Tensor as element {i} in argument {len(args)}, but got "
+                f"{type(each).__name__}"
             )
     return tuple(out)
+
+
+def _reject(op: Operator, out: Any, args: tuple[Any, ...]) -> None:
+    """Raises the TypeError of an ``out`` that is no tensor, or no tuple of them."""
+    positional, keywords = given_arguments(op, args)
+    packet = packets.get(op.name) or op
+    raise_mismatch(packet, "function", positional, {**keywords, "out": out})
 
 
 def _requires_grad(values: Any) -> bool:
@@ -203,9 +253,11 @@ def _like_out(given: dict[str, Any], out: Tensor) -> None:
             given[name] = getattr(out, name)
 
 
-def _compute_in_out(given: dict[str, Any], out: Tensor) -> None:
+def _compute_in_out(name: str, given: dict[str, Any], out: Tensor) -> None:
     if given.get("dtype") is None:
         given["dtype"] = out.dtype
+        if out.dtype is dtypes.bool and name.startswith("cum"):
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
     elif given["dtype"] is not out.dtype:
         raise RuntimeError(_filled(_EXACT_OF["sort"], "", given["dtype"], out.dtype))
 

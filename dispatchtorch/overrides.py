@@ -14,7 +14,13 @@ from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator, packets
-from dispatchtorch.interception import modes_changed, tensor_attributes
+from dispatchtorch.interception import (
+    handle_torch_function,
+    is_unanswered,
+    modes_changed,
+    set_modes,
+    tensor_attributes,
+)
 from dispatchtorch.rejection import given_arguments, overrides_of
 from dispatchtorch.tensor import Tensor
 
@@ -41,22 +47,12 @@ __all__ = [
 Kernel = Callable[..., Any]
 
 
-def is_unanswered(error: TypeError) -> bool:
-    """Whether an error says that all handlers returned NotImplemented."""
-    return hasattr(error, "unanswered")
-
-
-def _unanswered(message: str) -> TypeError:
-    error: Any = TypeError(message)
-    error.unanswered = True
-    return error  # type: ignore[no-any-return]
-
-
 class FunctionLayer(Layer):
     """Hands calls to function modes and to ``__torch_function__`` of the operands."""
 
     name = "function"
     order = 100
+    replaces = True
 
     def bind_form(self, op: Operator, keys: int, inner: Kernel, form: Any) -> Kernel:
         """``form`` is the public function that was called, which overrides are given."""
@@ -85,72 +81,6 @@ class FunctionLayer(Layer):
         return "__torch_function__ of subclasses and modes"
 
 
-def handle_torch_function(
-    public_api: Kernel, relevant_args: Any, *args: Any, **kwargs: Any
-) -> Any:
-    """Asks the innermost mode, then the overriding operands, subclasses first.
-
-    TypeError where all of them answer NotImplemented.
-    """
-    tls = state.tls
-    overriding = overrides_of(relevant_args) if tls.mask & FUNCTION else []
-    types = tuple([type(v) for v in overriding])
-    modes = () if tls.functions_disabled else tls.function_modes
-    tried = []
-    if modes:
-        mode = modes[-1]
-        with _Popped(modes[:-1]):
-            result = mode.__torch_function__(public_api, types, args, kwargs)
-        if result is not NotImplemented:
-            return result
-        tried.append(f"mode object {mode!r}")
-    for each in overriding:
-        function = type(each).__torch_function__
-        result = function(public_api, types, args, kwargs)
-        if result is not NotImplemented:
-            return result
-        tried.append(f"tensor subclass {type(each)}")
-    if not tried:
-        with state.exclude(FUNCTION):
-            return public_api(*args, **kwargs)
-    name = resolve_name(public_api) or str(public_api)
-    if getattr(public_api, "__overridable__", False) and not modes:
-        listed = "[" + ", ".join(map(repr, types)) + "]"
-        raise _unanswered(
-            f"no implementation found for '{name}' on types that implement "
-            f"__torch_function__: {listed}"
-        )
-    lines = "\n".join(f"  - {each}" for each in tried)
-    raise _unanswered(
-        f"Multiple dispatch failed for '{name}'; all __torch_function__ handlers "
-        f"returned NotImplemented:\n\n{lines}\n\nFor more information, try re-running "
-        "with TORCH_LOGS=not_implemented"
-    )
-
-
-class _Popped:
-    """A block in which only the outer modes are active."""
-
-    def __init__(self, modes: tuple[Any, ...]) -> None:
-        self.modes = modes
-
-    def __enter__(self) -> None:
-        self.before = state.tls.function_modes
-        self.masks = _set_modes(self.modes)
-
-    def __exit__(self, *exc_info: object) -> None:
-        state.tls.function_modes = self.before
-        state.restore(self.masks)
-
-
-def _set_modes(modes: tuple[Any, ...]) -> tuple[int, int]:
-    tls = state.tls
-    tls.function_modes = modes
-    active = modes and not tls.functions_disabled
-    include = tls.include | FUNCTION if active else tls.include & ~FUNCTION
-    return state.update(tls.mask, include)
-
-
 class TorchFunctionMode:
     """A block in which every call of a public function goes through a method.
 
@@ -168,7 +98,7 @@ class TorchFunctionMode:
         before = state.tls.function_modes
         entered = self.__dict__.setdefault("_entered", [])
         modes_changed(+1)
-        entered.append((before, _set_modes((*before, self))))
+        entered.append((before, set_modes((*before, self))))
         return self
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
@@ -199,9 +129,11 @@ def _get_current_function_mode() -> Any:
 
 def _get_current_function_mode_stack() -> list[Any]:
     """The active modes; default devices show as modes, as they are in PyTorch."""
-    from dispatchtorch import backend
-    from dispatchtorch.utils._device import DeviceContext
+    from importlib import import_module  # from the floor above
 
+    from dispatchtorch import backend
+
+    DeviceContext = import_module("dispatchtorch.utils._device").DeviceContext
     devices = [d for d in (backend._default_device, *state.tls.devices) if d]
     return [*map(DeviceContext, devices), *state.tls.function_modes]
 
@@ -368,10 +300,6 @@ def get_ignored_functions() -> set[Kernel]:
 
 def resolve_name(f: Kernel) -> str | None:
     """The dotted name of an overridable function, as users write it; None for others."""
-    from dispatchtorch._ops import OpOverload, OpOverloadPacket
-
-    if isinstance(f, (OpOverload, OpOverloadPacket)):
-        return str(f)
     from dispatchtorch._overridable import name_of
 
     return name_of(f)

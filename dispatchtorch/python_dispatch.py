@@ -23,7 +23,7 @@ from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.interception import equip
 from dispatchtorch.meta import MetaArray
 from dispatchtorch.rejection import given_arguments
-from dispatchtorch.tensor import Tensor
+from dispatchtorch.tensor import Tensor, support_dispatch
 
 __all__ = ["PythonLayer", "dispatching", "install", "overrides_dispatch", "set_modes"]
 
@@ -63,15 +63,20 @@ class PythonLayer(Layer):
     name = "python"
     order = 10
     key = PYTHON
+    replaces = True
 
     def bind(self, op: Operator, keys: int, inner: Kernel) -> Kernel:
         if _decomposes(op):
             return positional_body(op)
 
+        below = op.new_table()
+
         def kernel(*args: Any) -> Any:
             func = overload_for(op, args)
             positional, keywords = arguments_of(op, args)
-            return dispatching(func, positional, keywords, lambda: inner(*args))
+            return dispatching(
+                func, positional, keywords, lambda: below[keys & ~PYTHON](*args)
+            )
 
         return kernel
 
@@ -299,3 +304,5 @@ def same_subclass(t: Tensor) -> Tensor:
     made._edge = made._base = made._meta = None
     return made
 
+
+support_dispatch(claimed_device, same_subclass)

@@ -45,7 +45,7 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
     """Lets an override answer, or raises the TypeError that names the wrong argument."""
     overriding = [v for v in overrides_of(args) if not isinstance(v, Tensor)]
     if overriding:
-        from dispatchtorch.overrides import handle_torch_function
+        from dispatchtorch.interception import handle_torch_function
 
         public = getattr(function, "public", function)
         if getattr(function, "form", "") == "operator":
@@ -136,7 +136,7 @@ def reject_packet(packet: Packet, form: str, args: Any, kwargs: Any) -> Any:
         v for v in overrides_of((*args, *kwargs.values())) if not isinstance(v, Tensor)
     ]
     if overriding:
-        from dispatchtorch.overrides import handle_torch_function
+        from dispatchtorch.interception import handle_torch_function
 
         relevant = (*args, *kwargs.values())
         return handle_torch_function(packet.callable(form), relevant, *args, **kwargs)

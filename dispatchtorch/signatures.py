@@ -138,13 +138,14 @@ def signatures_of(ops: list[Operator], name: str, form: str) -> list[Signature]:
         if out and returns > 1:
             out = "tuple of Tensors"
         left = form != "method" and name in _LEFT_WITHOUT_OUT
-        for kinds in _kinds(arguments, name in _NUMBER_UNLISTED, left):
+        shown = arguments[1:] if form == "method" else arguments
+        for kinds in _kinds(shown, name in _NUMBER_UNLISTED, left):
+            names_ = names[len(names) - len(shown) :]
             listed = [
                 Parameter(a, a.name if i == 0 and k == "Number" else n, k)
-                for i, (a, n, k) in enumerate(zip(arguments, names, kinds, strict=True))
-                if i or form != "method"
+                for i, (a, n, k) in enumerate(zip(shown, names_, kinds, strict=True))
             ]
-            without = (kinds[0] == "Number" and name in _LEFT_WITHOUT_OUT) or (
+            without = (kinds[:1] == ["Number"] and name in _LEFT_WITHOUT_OUT) or (
                 "Number" in kinds and name in _RIGHT_WITHOUT_OUT
             )
             found.append(Signature(listed, "" if without else out))
@@ -236,6 +237,15 @@ def _raise_for(
                 f"{name}(): argument '{each.name}'{place} must be {each.kind}, not "
                 f"{type(value).__name__}"
             )
+    wanted, out = signature.out, kwargs.get("out")
+    if (
+        wanted
+        and out is not None
+        and (wanted == "Tensor") is not isinstance(out, Tensor)
+    ):
+        raise TypeError(
+            f"{name}(): argument 'out' must be {wanted}, not {type(out).__name__}"
+        )
     names = {p.name for p in parameters} | {"out"}
     for each_name in kwargs:
         if each_name not in names:
@@ -250,6 +260,8 @@ def _listed(
     """The types of what was given; those that don't fit a signature in marks."""
     parts = []
     kinds = {p.name: p.kind for p in against.parameters} if against else {}
+    if against and against.out:
+        kinds["out"] = against.out
     for i, value in enumerate(args):
         kind = list(kinds.values())[i] if i < len(kinds) else ""
         parts.append(_marked(type_of(value), against and kind, ""))
@@ -266,10 +278,15 @@ def _marked(name: str, expected: Any, prefix: str) -> str:
     return f"{prefix}{name}" if fine else f"!{prefix}{name}!"
 
 
+_OWN = frozenset({"dtype", "device", "layout", "memory_format", "Size"})
+
+
 def type_of(value: Any) -> str:
     """The type of a value in PyTorch's messages: ``list of [int, Tensor]``."""
     if isinstance(value, Tensor):
         return "Tensor" if type(value) is Tensor else type(value).__name__
+    if type(value).__name__ in _OWN:
+        return f"torch.{type(value).__name__}"
     if isinstance(value, list | tuple):
         inner = ", ".join(type_of(v) for v in value)
         if isinstance(value, tuple):

@@ -16,7 +16,7 @@ from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import keys as _keys_module
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, FUNCTION, PYTHON, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, FUNCTION, PYTHON, SPARSE, VIEW
 from dispatchtorch.size import Size
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ class Tensor(_Methods, metaclass=_TensorMeta):
 
     @property
     def device(self) -> Device:
+        if self._keys & SPARSE:
+            return self._data.values.device  # type: ignore[no-any-return]
         backend = backend_of(self._keys)
         if not backend.indexed:
             if self._keys & PYTHON and not backend.is_host:
@@ -164,7 +166,10 @@ class Tensor(_Methods, metaclass=_TensorMeta):
     @property
     def requires_grad(self) -> bool:
         if self._base is not None:
-            renew(self)
+            try:
+                renew(self)
+            except RuntimeError:  # a view whose history can't be told any more
+                return True
         return self._keys & AUTOGRAD != 0
 
     @requires_grad.setter
@@ -236,18 +241,14 @@ class Tensor(_Methods, metaclass=_TensorMeta):
         return self._base is not None
 
 
-def _claimed_device(t: Tensor) -> Device | None:
-    """The device that a subclass without memory says it is on."""
-    from dispatchtorch.python_dispatch import claimed_device
+def support_dispatch(claimed_device: Any, same_subclass: Any) -> None:
+    """Called by ``python_dispatch``, which knows tensors without memory of their own."""
+    global _claimed_device, _same_subclass
+    _claimed_device, _same_subclass = claimed_device, same_subclass
 
-    return claimed_device(t)
 
-
-def _same_subclass(t: Tensor) -> Tensor:
-    """``alias`` for a class with ``__torch_dispatch__``, which keeps its class."""
-    from dispatchtorch.python_dispatch import same_subclass
-
-    return same_subclass(t)
+_claimed_device: Callable[[Tensor], Device | None] = lambda t: None  # noqa: E731
+_same_subclass: Callable[[Tensor], Tensor]
 
 
 def renew(view: Tensor) -> None:

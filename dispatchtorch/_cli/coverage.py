@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dispatchtorch import device_layer
@@ -52,6 +54,11 @@ def coverage(device: str) -> str:
         lines.append("missing: " + ", ".join(missing))
     if faster:
         lines.append("own kernels: " + ", ".join(faster))
+    on_host = sorted(
+        n for n, op in operators.items() if "fallback" in op.tags and n not in own
+    )
+    if on_host:
+        lines.append("on the host, which will do: " + ", ".join(on_host))
     lines += _trained(backend, own, set(missing))
     if missing:
         lines += _next(own, set(missing))
@@ -91,20 +98,14 @@ def _crossings(backend: Backend) -> list[str]:
         return [f"not run: {backend.unavailable_reason()}"]
     if device == "meta":
         return []
-    policy = device_layer.get_fallback_policy()
     before = device_layer.fallback_counts()
     lines = []
-    if policy == "warn":
-        device_layer.set_fallback_policy("silent")
-    try:
+    with _silent():
         for name, program in PROGRAMS.items():
             try:
                 program(device)
             except Exception as error:
                 lines.append(f"the {name} fails: {type(error).__name__}: {error}")
-    finally:
-        if policy == "warn":
-            device_layer.set_fallback_policy(None)
     counts: list[tuple[str, int, int]] = []
     for (name, where), (calls, size) in device_layer.fallback_counts().items():
         old_calls, old_size = before.get((name, where), (0, 0))
@@ -113,6 +114,21 @@ def _crossings(backend: Backend) -> list[str]:
     for name, calls, size in sorted(counts, key=lambda each: -each[1]):
         lines.append(f"fell back: {name}, {calls} calls, {size} bytes")
     return lines
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """A block without warnings, of crossings to the host and others."""
+    policy = device_layer.get_fallback_policy()
+    if policy == "warn":
+        device_layer.set_fallback_policy("silent")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if policy == "warn":
+            device_layer.set_fallback_policy(None)
 
 
 def _next(own: set[str], missing: set[str]) -> list[str]:
@@ -125,7 +141,11 @@ def _next(own: set[str], missing: set[str]) -> list[str]:
         shown = ", ".join(sorted(freed)[:6]) + (", …" if len(freed) > 6 else "")
         lines.append(
             f"  {place}. {name}: {within} operators need it"
-            + (f"; with those above it sets {len(freed)} free: {shown}" if freed else "")
+            + (
+                f"; with those above it sets {len(freed)} free: {shown}"
+                if freed
+                else ""
+            )
         )
     return lines
 
@@ -137,7 +157,7 @@ def _blocked(own: set[str], missing: set[str]) -> dict[str, set[str]]:
     from dispatchtorch.testing.samples import database
 
     found: dict[str, set[str]] = {}
-    with noting(_usable(own)) as (device, calls):
+    with _silent(), noting(_usable(own)) as (device, calls):
         for row in database().values():
             function = row.find(torch)
             if function is None:

@@ -36,7 +36,8 @@ def recording(op: Operator, keys: int) -> Kernel:
     names = [a.name for a in arguments]
     split = sum(not a.kwonly for a in arguments)
     written = [i for i, a in enumerate(arguments) if a.writes]
-    called = f"{op.name}.{op.overload or 'default'}".replace("::", ".")
+    prefix = "" if "::" in op.name else "aten."
+    called = f"{prefix}{op.name}.{op.overload or 'default'}".replace("::", ".")
 
     class Generated(Function):
         # One list of arguments and results to the engine, nested ones to the user.
@@ -50,6 +51,7 @@ def recording(op: Operator, keys: int) -> Kernel:
                 given = dict(zip(names[split:], keyword, strict=True))
                 _set_up(formula.setup_context, ctx, args, given, output)
             ctx.__dict__["_spec"] = spec
+            ctx.__dict__["_inputs"] = [None if n is None else [None] * n for n in spec]
             outputs = list(output) if isinstance(output, (tuple, list)) else [output]
             ctx.__dict__["_out"] = out = [
                 len(o) if isinstance(o, (list, tuple)) else None for o in outputs
@@ -78,6 +80,7 @@ def recording(op: Operator, keys: int) -> Kernel:
                     f"function {called} returned an incorrect number of gradients "
                     f"(expected {len(spec)}, got {len(listed)})"
                 )
+            _check_structure(spec, listed, ctx.__dict__["_inputs"])
             spread = [
                 [None] * n if n is not None and value is None else value
                 for n, value in zip(spec, listed, strict=True)
@@ -86,6 +89,7 @@ def recording(op: Operator, keys: int) -> Kernel:
 
     name = called.replace(".", "_").replace("::", "_")
     made: Any = type(f"GeneratedBackwardFor_{name}", (Generated,), {})
+    made._backward_cls.__module__ = "torch.autograd.function"
 
     def kernel(*args: Any) -> Any:
         for i in written:
@@ -106,6 +110,25 @@ def recording(op: Operator, keys: int) -> Kernel:
         return list(nested[0]) if kind is list else tuple(nested)
 
     return kernel
+
+
+def _check_structure(spec: Any, made: list[Any], inputs: list[Any]) -> None:
+    """Gradients of a list of tensors come as a list of as many."""
+    for n, value in zip(spec, made, strict=True):
+        if value is None:
+            continue
+        if (n is not None) != isinstance(value, (list, tuple)) or (
+            n is not None and len(value) != n
+        ):
+            from importlib import import_module  # from the floor above
+
+            pytree = import_module("dispatchtorch.utils._pytree")
+            tree_structure = pytree.tree_structure
+            raise RuntimeError(
+                "Expected the return from backward to be of the same structure as the "
+                f"inputs. Got: {tree_structure(tuple(made))} (return from backward), "
+                f"{tree_structure(tuple(inputs))} (inputs)"
+            )
 
 
 def _set_up(

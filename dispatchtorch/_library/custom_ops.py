@@ -144,12 +144,8 @@ class CustomOpDef:
                 else list(device_types)
             )
             for device in names:
-                if device is not None:
-                    import dispatchtorch
-
-                    dispatchtorch.device(device)  # raises for one that there isn't
+                key = "all devices" if device is None else kernels.device_key(device)
                 checked = self._guarded(device, function)
-                key = device or "all devices"
                 self._lib._add(self._operator, key, checked)
             return function
 

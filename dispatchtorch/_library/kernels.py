@@ -73,6 +73,16 @@ def parse_key(key: Any) -> str:
     return folded
 
 
+def device_key(device: str) -> str:
+    """The dispatch key of a device type; it needn't be installed, but must be known."""
+    try:
+        return parse_key(device)
+    except RuntimeError:
+        from dispatchtorch.device import device as Device
+
+        return str(Device(device).type)  # raises with what there is
+
+
 _UNBOUND = {n.casefold() for n in _FUNCTIONALITIES.split()} - _BOUND
 
 

@@ -162,9 +162,7 @@ def _autograd_registration(
         return
     rules = op._operator.rules
     devices = [f"autograd{t.device.type}" for t in wanting]
-    found = kernels.kernel_of(
-        op._operator, "autograd", kernels.IMPLICIT, *devices
-    )
+    found = kernels.kernel_of(op._operator, "autograd", kernels.IMPLICIT, *devices)
     if found is None and rules.get("formula") is None:
         raise AssertionError(
             f"The operator {op} has input(s) that require grad and no autograd kernel "

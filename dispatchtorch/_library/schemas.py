@@ -66,7 +66,9 @@ def infer_schema(
     signature = inspect.signature(prototype_function)
 
     def error(what: str) -> ValueError:
-        return ValueError(f"infer_schema(func): {what} Got func with signature {signature})")
+        return ValueError(
+            f"infer_schema(func): {what} Got func with signature {signature})"
+        )
 
     parameters, returns = _types()
     made: list[str] = []
@@ -141,9 +143,7 @@ def _resolved(hint: Any, function: Any, error: Callable[[str], ValueError]) -> A
     try:
         return eval(hint, scope)
     except Exception:
-        raise error(
-            f"Unsupported type annotation {hint}. It is not a type."
-        ) from None
+        raise error(f"Unsupported type annotation {hint}. It is not a type.") from None
 
 
 def _lookup(table: dict[Any, str], hint: Any) -> str | None:
@@ -191,5 +191,7 @@ def _returned(
         return f"({', '.join(str(m) for m in made)})"
     found = _lookup(table, hint)
     if found is None:
-        raise error(f"Return has unsupported type {hint}. The valid types are: {table}.")
+        raise error(
+            f"Return has unsupported type {hint}. The valid types are: {table}."
+        )
     return found

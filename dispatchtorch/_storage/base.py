@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dispatchtorch as torch
+from dispatchtorch import dtypes
 
 if TYPE_CHECKING:
     from dispatchtorch._storage.typed import TypedStorage
@@ -67,7 +68,7 @@ def legacy_dtype(name: str) -> Any:
 
     Raises NotImplementedError where this build has no such dtype.
     """
-    found = getattr(torch, LEGACY_STORAGES[name], None)
+    found = getattr(dtypes, LEGACY_STORAGES[name], None)
     if found is None:
         raise NotImplementedError(
             f"torch.{name}: dispatchtorch has no dtype torch.{LEGACY_STORAGES[name]}"
@@ -82,7 +83,7 @@ def legacy_name(dtype: Any) -> str | None:
 
 @functools.cache
 def _legacy_names() -> dict[Any, str]:
-    known = ((getattr(torch, dtype, None), n) for n, dtype in LEGACY_STORAGES.items())
+    known = ((getattr(dtypes, dtype, None), n) for n, dtype in LEGACY_STORAGES.items())
     return {dtype: name for dtype, name in known if dtype is not None}
 
 

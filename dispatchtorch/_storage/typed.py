@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dispatchtorch as torch
+from dispatchtorch import dtypes
 from dispatchtorch._storage.base import (
     LEGACY_STORAGES,
     StorageBase,
@@ -416,7 +417,8 @@ def legacy_storage_classes(module: str, place: str) -> dict[str, type]:
     """
     made: dict[str, type] = {}
     for name, dtype in LEGACY_STORAGES.items():
-        if getattr(torch, dtype, None) is not None:
+        # asked of the values: `torch` would look for an operator of that name
+        if hasattr(dtypes, dtype):
             body = {"_place": place, "_dtype_of": name, "__module__": module}
             made[name] = _LegacyStorageMeta(name, (_LegacyStorage,), body)
     return made

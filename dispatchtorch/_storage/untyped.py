@@ -12,6 +12,16 @@ from dispatchtorch._storage.base import StorageBase
 __all__ = ["UntypedStorage"]
 
 
+def _is_mapped(root: Any) -> bool:
+    """Whether a host tensor's memory is a mapping that child processes share."""
+    owner = root._data
+    while (base := getattr(owner, "base", None)) is not None:
+        owner = base
+    owner = owner.obj if isinstance(owner, memoryview) else owner
+    mapping = sys.modules.get("mmap")
+    return mapping is not None and isinstance(owner, mapping.mmap)
+
+
 class UntypedStorage(StorageBase):
     """Memory as bytes: ``UntypedStorage(size)`` or ``UntypedStorage(sequence)``.
 
@@ -132,7 +142,9 @@ class UntypedStorage(StorageBase):
 
     def is_shared(self) -> bool:
         """Whether other processes can map this memory."""
-        return self._in_shared_memory or self.device.type not in ("cpu", "meta")
+        if self._in_shared_memory or self.device.type not in ("cpu", "meta"):
+            return True
+        return self.device.type == "cpu" and _is_mapped(self._root)
 
     def is_pinned(self, device: Any = None) -> bool:
         """Whether this is host memory that a device can read directly."""

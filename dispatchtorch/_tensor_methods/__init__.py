@@ -5,6 +5,7 @@
 ``conversion``  dtypes, devices, shared memory
 ``memory``      storages, resizing, elementwise Python functions
 ``transposed``  T, mT, H, mH
+``sparse``      what sparse tensors say of themselves
 ``history``     autograd: detaching, data, grad, backward, hooks
 ``subclasses``  subclasses and constructors
 ``uncommon``    for tools, and kept for older programs
@@ -18,6 +19,7 @@ from dispatchtorch._tensor_methods import (
     history,
     memory,
     queries,
+    sparse,
     subclasses,
     transposed,
     uncommon,
@@ -40,6 +42,7 @@ __all__ = [
     "memory",
     "overrides_functions",
     "queries",
+    "sparse",
     "subclasses",
     "to_device_method",
     "transposed",

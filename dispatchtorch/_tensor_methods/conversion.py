@@ -26,6 +26,8 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
             raise ValueError(f"invalid type: '{dtype}'")
         return self.to(wanted)
     wanted = getattr(dtype, "dtype", dtype)
+    if not isinstance(wanted, (dtypes.dtype, type)):
+        raise TypeError("dtype must be a type, str, or dtype object")
     return self.to(wanted, non_blocking=non_blocking)
 
 
@@ -87,9 +89,20 @@ def is_pinned(self: Tensor, device: Any = None) -> bool:
 
 @method
 def share_memory_(self: Tensor) -> Tensor:
-    """Moves the memory to where other processes can map it."""
-    if self._backend.is_host:
-        self.untyped_storage().share_memory_()
+    """Moves the memory to where child processes share it.
+
+    Other tensors that view the old memory stay there.
+    """
+    if not self._backend.is_host or self.is_shared() or not self.numel():
+        return self
+    from dispatchtorch.storage import UntypedStorage
+
+    old = self.untyped_storage()
+    new = UntypedStorage._new_shared(old.nbytes()).copy_(old)
+    moved = new._as_tensor(self.dtype)
+    self._data = moved.as_strided(
+        self._shape, self.stride(), self.storage_offset()
+    )._data
     return self
 
 

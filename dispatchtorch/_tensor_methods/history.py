@@ -17,8 +17,8 @@ from dispatchtorch.backend import backend_of
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD
-from dispatchtorch.ops._common import c_type
 from dispatchtorch.ops import intercepted
+from dispatchtorch.ops._common import c_type
 from dispatchtorch.ops.intercepted import wanted
 from dispatchtorch.tensor import Tensor, new_tensor
 
@@ -57,7 +57,7 @@ def detach_(self: Tensor) -> Tensor:
             "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is "
             "set as True, gradients are views of DDP buckets, and hence detach_() cannot "
             "be called on these gradients. To fix this error, please refer to the "
-            "Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution."
+            "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
         )
     self._edge = None
     self._keys &= ~AUTOGRAD
@@ -75,6 +75,11 @@ def _set_data(self: Tensor, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"Variable data has to be a tensor, but got {value.__class__.__name__}"
+        )
+    if self._keys & AUTOGRAD and not value._keys & dtypes.DIFFERENTIABLE_MASK:
+        raise RuntimeError(
+            "data set to a tensor that requires gradients must be floating point or "
+            "complex dtype"
         )
     self._data = value._data
     self._keys = value._keys & ~(AUTOGRAD | K.FUNCTION | K.VIEW) | self._keys & AUTOGRAD

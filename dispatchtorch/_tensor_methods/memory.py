@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from dispatchtorch._tensor_methods._install import method
-from dispatchtorch.ops._common import torch
-from dispatchtorch.ops.creation import contiguous_strides
+from dispatchtorch.dispatch import state
+from dispatchtorch.memory_format import preserve_format
+from dispatchtorch.ops._common import c_type, contiguous_strides, torch
+from dispatchtorch.ops.creation import torch_memory_format_strides
 from dispatchtorch.tensor import Tensor, wrap
 
 __all__: list[str] = []
@@ -41,16 +43,25 @@ def set_(
     stride: Any = None,
 ) -> Tensor:
     """Makes this tensor a view of another's memory, or of a storage."""
+    if self.requires_grad and state.grad_enabled() and self._edge is None:
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation."
+        )
     if source is None:
         source = torch.empty((0,), dtype=self.dtype, device=self.device)
     if not isinstance(source, Tensor):
         source = source._as_tensor(self.dtype)
+    if source.dtype is not self.dtype:
+        raise RuntimeError(
+            f"Could not set tensor of type {c_type(source.dtype)} to a tensor of type "
+            f"{c_type(self.dtype)}"
+        )
     if size is not None:
         size = tuple(size)
         steps = contiguous_strides(size) if stride is None else tuple(stride)
         source = source.as_strided(size, steps, storage_offset)
     self._data = source._data
-    self._ver = None if self._ver is None else [self._ver[0] + 1, self._ver[1]]
+    self._ver = [1, 0] if self._ver is None else [self._ver[0] + 1, self._ver[1]]
     return self
 
 
@@ -67,11 +78,15 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     room = math.prod(self._backend.shape(self._backend.root(self._data)))
     start = self.storage_offset()
     need = math.prod(shape)
-    strides = contiguous_strides(shape)
+    strides = None
+    if memory_format is not None and memory_format is not preserve_format:
+        strides = torch_memory_format_strides(shape, memory_format)
+    if strides is None:
+        strides = contiguous_strides(shape)
     if need + start <= room:
         self._data = self._root().as_strided(shape, strides, start)._data
     else:
-        made = torch.empty(shape, dtype=self.dtype, device=self.device)
+        made = torch.empty_strided(shape, strides, dtype=self.dtype, device=self.device)
         old = self._root()
         count = min(max(room - start, 0), need)
         if count:
@@ -85,7 +100,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 @method
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """Resized to the shape of another tensor."""
-    return self.resize_(other._shape)
+    return self.resize_(other._shape, memory_format=memory_format)
 
 
 @method

@@ -7,6 +7,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import attribute, method
+from dispatchtorch.dispatch.keys import SPARSE
 from dispatchtorch.memory_format import layout, strided
 from dispatchtorch.ops import copy as _copy
 from dispatchtorch.ops._common import wrap_dim
@@ -27,7 +28,12 @@ def size(self: Tensor, dim: int | None = None) -> Any:
 @method
 def stride(self: Tensor, dim: int | None = None) -> Any:
     """The strides in elements, or that of one dim."""
-    strides = self._backend.strides(self._data)
+    if self._keys & SPARSE:
+        if not self.is_sparse:
+            raise RuntimeError("Sparse CSR tensors do not have strides")
+        strides = (0,) * len(self._shape)
+    else:
+        strides = self._backend.strides(self._data)
     if dim is None:
         return strides
     return strides[wrap_dim(dim, len(strides), wrap_scalar=False)]
@@ -76,7 +82,7 @@ def nbytes(self: Tensor) -> int:
 
 @attribute
 def layout_(self: Tensor) -> layout:
-    return strided
+    return self._data.layout if self._keys & SPARSE else strided
 
 
 Tensor.layout = Tensor.layout_  # type: ignore[attr-defined]

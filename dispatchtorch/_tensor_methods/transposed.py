@@ -1,10 +1,11 @@
-"""Transposes as attributes: T, mT, H and mH."""
+"""Attributes that are views: T, mT, H and mH, the real and the imaginary part."""
 
 from __future__ import annotations
 
 import warnings
 
 from dispatchtorch._tensor_methods._install import attribute
+from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor
 
 __all__: list[str] = []
@@ -56,3 +57,18 @@ def mH(self: Tensor) -> Tensor:
             f"{self.ndim}-D tensor."
         )
     return self.transpose(-2, -1).conj()
+
+
+def _part(name: str) -> property:
+    """``Tensor.real`` and ``Tensor.imag``, which can be assigned to."""
+    return property(
+        lambda self: getattr(torch, name)(self),
+        lambda self, value: getattr(torch, name)(self).copy_(
+            value if hasattr(value, "_keys") else torch.scalar_tensor(value)
+        ),
+        doc=f"The {name} part of the tensor, as a view.",
+    )
+
+
+Tensor.real = _part("real")  # type: ignore[attr-defined,assignment]
+Tensor.imag = _part("imag")  # type: ignore[attr-defined,assignment]

@@ -10,7 +10,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import PYTHON
+from dispatchtorch.dispatch.keys import PYTHON, SPARSE
 from dispatchtorch.ops import intercepted
 from dispatchtorch.tensor import Tensor
 
@@ -47,7 +47,8 @@ def tolist(self: Tensor) -> Any:
             f"{type(self).__name__}"
         )
     array = _host(self)
-    if array.dtype.kind == "V" or array.dtype.name.startswith(("bfloat", "float8")):
+    kind = array.dtype.kind
+    if kind == "V" or (kind == "f" and array.itemsize == 1):  # of ml_dtypes
         array = array.astype(np.float32)
     return array.tolist()
 
@@ -63,6 +64,11 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
             " instead."
+        )
+    if self._keys & SPARSE:
+        raise TypeError(
+            f"can't convert {'Sparse' if self.is_sparse else 'SparseCsr'} layout tensor to "
+            "numpy. Use Tensor.to_dense() first."
         )
     if not self._backend.is_host:
         raise TypeError(
@@ -111,19 +117,33 @@ def __bool__(self: Tensor) -> bool:
     return bool(self.item())
 
 
+def _only(self: Tensor, c_type: str = "") -> Any:
+    """The only element; for a complex one, that a number of ``c_type`` can hold."""
+    if self.numel() != 1:
+        raise ValueError("only one element tensors can be converted to Python scalars")
+    value = self.item()
+    if type(value) is complex and c_type:
+        if value.imag:
+            raise RuntimeError(
+                f"value cannot be converted to type {c_type} without overflow"
+            )
+        return value.real
+    return value
+
+
 @method
 def __int__(self: Tensor) -> int:
-    return int(self.item())
+    return int(_only(self, "int64_t"))
 
 
 @method
 def __float__(self: Tensor) -> float:
-    return float(self.item())
+    return float(_only(self, "double"))
 
 
 @method
 def __complex__(self: Tensor) -> complex:
-    return complex(self.item())
+    return complex(_only(self))
 
 
 @method
@@ -175,6 +195,9 @@ def __format__(self: Tensor, spec: str) -> str:
 def __repr__(self: Tensor, *, tensor_contents: Any = None) -> str:
     from dispatchtorch._tensor_str import tensor_str
 
+    if state.ACTIVE and not self._keys & PYTHON and state.tls.include & PYTHON:
+        with state.exclude(PYTHON):  # no mode wants to see how tensors are printed
+            return tensor_str(self, tensor_contents=tensor_contents)
     return tensor_str(self, tensor_contents=tensor_contents)
 
 

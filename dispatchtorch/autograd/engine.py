@@ -15,7 +15,7 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.autograd.node import AccumulateGrad, Node
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE, VIEW
 from dispatchtorch.dispatch.operator import get_operator
 from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
@@ -126,7 +126,7 @@ def _execute(
             buffer = buffers[node] = [None] * node.outputs
             pending.append((-node.seq, node))
         have = buffer[number]
-        buffer[number] = grad if have is None else have + grad
+        buffer[number] = grad if have is None else _sum(have, grad)
     if len(pending) > 1:
         heapify(pending)
     needed = None if targets is None else targets.needed([n for _, n in pending])
@@ -184,7 +184,7 @@ def _execute(
                 if grad._data.shape != shape or (grad._keys ^ keys) & _DTYPE_MASK:
                     grad = _fit(grad, shape, keys, node, len(results))
                 have = buffer[number]
-                buffer[number] = grad if have is None else have + grad
+                buffer[number] = grad if have is None else _sum(have, grad)
                 continue
             if grad is None:
                 if hooked is None or targets is not None:
@@ -205,7 +205,7 @@ def _execute(
                     continue
                 if meta is not None and not create_graph:
                     have = meta.grad
-                    if have is not None:
+                    if have is not None and not have._keys & SPARSE:
                         keys = (have._keys | grad._keys) & mask | include
                         add_to[keys](have, grad, 1)
                         continue
@@ -218,7 +218,7 @@ def _execute(
                 hooked = _await_hooked(node, len(results), pending, ahead)
             wait = hooked[id(entry)]
             if grad is not None:
-                wait[1] = grad if wait[1] is None else wait[1] + grad
+                wait[1] = grad if wait[1] is None else _sum(wait[1], grad)
             wait[0] -= 1
             if not wait[0]:
                 total, wait[1] = wait[1], None
@@ -351,7 +351,7 @@ class _Targets:
         if id(leaf) not in self.leaves:
             return
         have = self.captured.get(id(leaf))
-        self.captured[id(leaf)] = grad if have is None else have + grad
+        self.captured[id(leaf)] = grad if have is None else _sum(have, grad)
 
     def collect(self) -> list[Tensor | None]:
         """The gradients of the inputs; a leaf's hooks see the sum."""
@@ -398,12 +398,14 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool, owned: bool) -> Non
     meta = t._autograd_meta()
     have = meta.grad
     if have is not None:
-        if create_graph:
-            meta.grad = have + grad
+        if create_graph or have._keys & SPARSE:
+            meta.grad = _sum(have, grad)
         else:
             have.add_(grad)
     elif create_graph:
         meta.grad = grad.clone() if grad._base is not None else grad
+    elif grad._keys & SPARSE:
+        meta.grad = grad.detach() if owned else grad.detach().clone()
     elif owned and grad._base is None and not grad._keys & AUTOGRAD:
         backend = grad._backend
         if backend.strides(grad._data) == backend.strides(t._data):
@@ -414,10 +416,17 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool, owned: bool) -> Non
         meta.grad = _copy_like(t, grad)
 
 
+def _sum(have: Tensor, grad: Tensor) -> Tensor:
+    """Two gradients' sum; a dense one comes first, as sparse ones want it."""
+    if have._keys & SPARSE and not grad._keys & SPARSE:
+        return grad + have
+    return have + grad
+
+
 def _copy_like(leaf: Tensor, grad: Tensor) -> Tensor:
     """A copy of a gradient in the strides of its leaf."""
     grad = grad.detach()
-    if grad.device != leaf.device:
+    if leaf._keys & SPARSE or grad.device != leaf.device:
         return grad.clone()
     return grad.new_empty_strided(*_dense(leaf)).copy_(grad)
 

@@ -21,7 +21,12 @@ from dispatchtorch.autograd.node import (
     unpack,
     version_of,
 )
-from dispatchtorch.autograd.views import check_inplace, rebase_history, renew
+from dispatchtorch.autograd.views import (
+    check_inplace,
+    check_made_without_grad,
+    rebase_history,
+    renew,
+)
 from dispatchtorch.device_layer import positional_body
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.codegen import compile_function
@@ -97,8 +102,16 @@ class ViewLayer(Layer):
             f"def kernel({listed}):",
             f"    if {' or '.join(checks)}:",
             f"        return renewed(({listed},))",
-            f"    return inner({listed})",
         ]
+        if "inplace" in op.tags and not keys & AUTOGRAD:
+            first = arguments[0].name
+            lines += [
+                f"    base = {first}._base",
+                f"    if base is not None and base._keys & AUTOGRAD and {first}._keys & "
+                "VIEW:",
+                f"        made_without_grad({first})",
+            ]
+        lines.append(f"    return inner({listed})")
 
         def renewed(args: tuple[Any, ...]) -> Any:
             keyset = keys & ~VIEW
@@ -110,7 +123,14 @@ class ViewLayer(Layer):
                         keyset |= t._keys & AUTOGRAD
             return table[keyset](*args)
 
-        constants = {"inner": inner, "renewed": renewed, "stale": _stale}
+        constants = {
+            "inner": inner,
+            "renewed": renewed,
+            "stale": _stale,
+            "made_without_grad": check_made_without_grad,
+            "AUTOGRAD": AUTOGRAD,
+            "VIEW": VIEW,
+        }
         return compile_function("\n".join(lines), "kernel", constants)
 
 

@@ -73,6 +73,11 @@ class Node:
     def name(self) -> str:
         return type(self).__name__
 
+    def short_name(self) -> str:
+        """The name as errors show it: ``Mul`` for MulBackward0."""
+        name = self.name()
+        return name.rstrip("0123456789").removesuffix("Backward")
+
     @property
     def metadata(self) -> dict[str, Any]:
         """A place for users' notes."""
@@ -272,9 +277,9 @@ def modified_error(
 ) -> RuntimeError:
     edge = saved._edge
     if output is not None:
-        origin = f", which is output {output} of {node.name()},"
+        origin = f", which is output {output} of {node.short_name()},"
     elif edge is not None:
-        origin = f", which is output {edge[1]} of {edge[0].name()},"
+        origin = f", which is output {edge[1]} of {edge[0].short_name()},"
     else:
         origin = ""
     shape = ", ".join(map(str, saved._shape))
@@ -287,7 +292,8 @@ def modified_error(
     else:
         hint = (
             "Hint: enable anomaly detection to find the operation that failed to compute "
-            "its gradient, with torch.autograd.set_detect_anomaly(True)."
+            "its gradient, with torch.autograd.set_detect_anomaly(True, "
+            "check_nan=False)."
         )
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an "

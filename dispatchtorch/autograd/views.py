@@ -14,6 +14,8 @@ from dispatchtorch import tensor as _tensor  # type: ignore[no-redef]
 from dispatchtorch.autograd.node import Node, edge_of, next_sequence
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.dtypes import COMPLEX_MASK
+from dispatchtorch.ops._common import torch
 from dispatchtorch.ops._geometry import Geometry, as_strided_backward, overlaps
 from dispatchtorch.tensor import Tensor
 
@@ -35,15 +37,33 @@ def check_inplace(t: Tensor) -> None:
                 "operation."
             )
         return
-    if base._keys & AUTOGRAD and base._edge is None:
+    meta = t._meta
+    if meta is not None and meta.creation:
+        raise _forbidden(t, meta.creation, "is being modified inplace")
+    if base._edge is None:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place "
             "operation."
         )
-    meta = t._meta
-    if meta is not None and meta.creation:
-        name = t.grad_fn.name() if t.grad_fn is not None else "<unknown>"
-        raise RuntimeError(meta.creation.format(name=name, output_nr=t.output_nr))
+
+
+def _forbidden(t: Tensor, why: str, what: str) -> RuntimeError:
+    """What writing to a view's memory raises that autograd couldn't follow."""
+    edge = t._edge
+    name, number = (edge[0].short_name(), edge[1]) if edge is not None else ("", 0)
+    return RuntimeError(f"Output {number} of {name} is a view and {what}. {why}")
+
+
+def check_made_without_grad(t: Tensor) -> None:
+    """RuntimeError for writing with grad mode to a view that was made without it."""
+    if state.grad_enabled():
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad "
+            "mode enabled. Given that this use case is ambiguous and error-prone, it is "
+            "forbidden. You can clarify your code by moving both the view and the "
+            "inplace either both inside the no_grad block (if you don't want the inplace "
+            "to be tracked) or both outside (if you want the inplace to be tracked)."
+        )
 
 
 def rebase_history(t: Tensor, node: Node) -> None:
@@ -52,9 +72,11 @@ def rebase_history(t: Tensor, node: Node) -> None:
     base = t._base
     if base is None:
         node.shape, node.keys = t._shape, t._keys & ~AUTOGRAD
-        _move_hooks(t)
+        retains = _move_hooks(t)
         t._keys |= AUTOGRAD
         t._edge = (node, 0)
+        if retains:
+            t.retain_grad()
         if ver is not None:
             ver[1] += 1
         return
@@ -69,14 +91,16 @@ def rebase_history(t: Tensor, node: Node) -> None:
     renew(t)
 
 
-def _move_hooks(t: Tensor) -> None:
-    """retain_grad follows the tensor to its new node."""
+def _move_hooks(t: Tensor) -> bool:
+    """Whether retain_grad has to follow the tensor from its old node to its new one."""
     meta = t._meta
-    if meta is not None and meta.retains_grad and t._edge is not None:
-        node, number = t._edge
-        if node.retained is not None:
-            node.retained.pop(number, None)
-        meta.retains_grad = False
+    if meta is None or not meta.retains_grad or t._edge is None:
+        return False
+    node, number = t._edge
+    if node.retained is not None:
+        node.retained.pop(number, None)
+    meta.retains_grad = False
+    return True
 
 
 def renew(view: Tensor) -> None:
@@ -85,16 +109,23 @@ def renew(view: Tensor) -> None:
     base = view._base
     if base is None or ver is None or ver[1] == view._stamp:
         return
-    view._stamp = ver[1]
     if not base._keys & AUTOGRAD:
+        view._stamp = ver[1]
         return
+    meta = view._meta
+    if meta is not None and meta.creation:
+        raise _forbidden(
+            view,
+            meta.creation,
+            "its base or another view of its base has been modified inplace",
+        )
+    view._stamp = ver[1]
     node = AsStridedBackward0.__new__(AsStridedBackward0)
     node.next = (edge_of(base),)
     node.seq = next_sequence()
     node.shape = view._shape
     node.keys = view._keys & ~AUTOGRAD
-    node.base = Geometry(base)
-    node.view = Geometry(view)
+    node.base, node.view, node.mixed = _geometries(base, view)
     view._edge = (node, 0)
     view._keys |= AUTOGRAD
 
@@ -102,27 +133,50 @@ def renew(view: Tensor) -> None:
 _tensor.renew = renew
 
 
+def _geometries(base: Tensor, view: Tensor) -> tuple[Geometry, Geometry, bool]:
+    """Both geometries in the same unit, and whether one tensor only is complex."""
+    mixed = bool((base._keys ^ view._keys) & COMPLEX_MASK)
+    made = []
+    for t in (base, view):
+        at = Geometry(t)
+        if mixed and t._keys & COMPLEX_MASK:  # as reals, with a last dim of two
+            at.shape = (*at.shape, 2)
+            at.strides = (*(2 * s for s in at.strides), 1)
+            at.offset *= 2
+        made.append(at)
+    return made[0], made[1], mixed
+
+
+def _as_reals(t: Tensor) -> Tensor:
+    return torch.view_as_real(t) if t._keys & COMPLEX_MASK else t  # type: ignore[no-any-return]
+
+
 class AsStridedBackward0(Node):
     """A view of its base, by geometry."""
 
     base: Geometry
     view: Geometry
+    mixed: bool
 
     def apply(self, grads: list[Tensor | None]) -> Any:
         grad = grads[0]
         if grad is None:
             return [None]
-        return [as_strided_backward(grad, self.base, self.view)]
+        if not self.mixed:
+            return [as_strided_backward(grad, self.base, self.view)]
+        made = as_strided_backward(_as_reals(grad), self.base, self.view)
+        if not grad._keys & COMPLEX_MASK:
+            made = torch.view_as_complex(made.contiguous())
+        return [made]
 
 
 class CopySlices(Node):
     """An in-place operation on a part of its base: the rest passes through."""
 
-    __slots__ = ("base", "fn", "view")
+    __slots__ = ("base", "fn", "mixed", "view")
 
     def __init__(self, base: Tensor, view: Tensor, fn: Node) -> None:
-        self.base = Geometry(base)
-        self.view = Geometry(view)
+        self.base, self.view, self.mixed = _geometries(base, view)
         self.fn = fn
         self.next = (edge_of(base), *fn.next[1:])
         self.seq = next_sequence()
@@ -142,15 +196,26 @@ class CopySlices(Node):
                 "an in-place operation on a view of an expanded tensor has no gradient"
             )
         start = view.offset - base.offset
+        mixed = self.mixed
+        real_part = mixed and grad._keys & COMPLEX_MASK
+        if real_part:
+            grad = _as_reals(grad)
         whole = grad.new_empty_strided(base.shape, base.strides).copy_(grad)
         part = whole.as_strided(view.shape, view.strides, start).clone()
+        if mixed and not real_part:
+            part = torch.view_as_complex(part)
         first, *rest = self.fn.apply([part])
         if self.next[0] is None:
             return [None, *rest]
         if first is None:
             first = part.new_zeros(part.shape)
-        first = first.to(whole.dtype).expand(view.shape)
-        return [whole.as_strided_scatter(first, view.shape, view.strides, start), *rest]
+        first = first.to(part.dtype).expand(part.shape)
+        if mixed:
+            first = _as_reals(first)
+        made = whole.as_strided_scatter(first, view.shape, view.strides, start)
+        if real_part:
+            made = torch.view_as_complex(made.contiguous())
+        return [made, *rest]
 
     def release(self) -> None:
         self.fn.release()

@@ -180,6 +180,9 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         only = names[varargs]
         lines.append(f"    if len({only}) == 1 and type({only}[0]) is not int:")
         lines.append(f"        {only} = {only}[0]")
+        if op.schema.arguments[varargs].default is REQUIRED:
+            lines.append(f"    elif not {only}: missing({name}, {only!r})")
+            constants["missing"] = _missing
         lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r})")
     if has_out(op, form):
         lines.append("    if out is not None:")

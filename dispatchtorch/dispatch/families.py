@@ -73,7 +73,7 @@ class Families:
         frame = sys._getframe(2)
         while package and frame is not None:
             if frame.f_code.co_name == "<module>":
-                name: str = frame.f_globals["__name__"]
+                name: str = frame.f_globals.get("__name__", "")
                 return name if name.startswith(package) else ""
             frame = frame.f_back  # type: ignore[assignment]
         return ""

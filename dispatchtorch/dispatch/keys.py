@@ -16,6 +16,7 @@ __all__ = [
     "INFERENCE",
     "INFERENCE_MODE",
     "PYTHON",
+    "SPARSE",
     "VIEW",
     "allocate",
     "mask_of",
@@ -64,3 +65,4 @@ INFERENCE = allocate("mark", "inference tensor")
 allocate("device", "cpu")
 INFERENCE_MODE = allocate("layer", "inference mode")
 PYTHON = allocate("layer", "python")  # a subclass or a mode with __torch_dispatch__
+SPARSE = allocate("layer", "sparse")  # indices and values in place of an array

@@ -28,6 +28,8 @@ class Layer:
     name: str = ""
     order: int = 50
     always: bool = False
+    #: Whether the layer never calls the kernel below, which needn't be bound then.
+    replaces: bool = False
 
     @property
     def key(self) -> int:

@@ -175,7 +175,12 @@ class Operator:
     def bind(self, keys: int, form: Any = None) -> Kernel:
         """The flat chain of kernels for ``keys``; asks each layer once."""
         kernel: Any = None
-        for each in _layer.layers_for(keys):
+        layers = _layer.layers_for(keys)
+        for i in reversed(range(len(layers))):
+            if layers[i].replaces:  # what lies below isn't bound, nor can it fail
+                layers = layers[i:]
+                break
+        for each in layers:
             bind_form = getattr(each, "bind_form", None)
             if bind_form is not None:
                 kernel = bind_form(self, keys, kernel, form)

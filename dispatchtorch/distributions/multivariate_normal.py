@@ -27,15 +27,13 @@ def _batch_mahalanobis(bL: Tensor, bx: Tensor) -> Tensor:
     """
     n = bx.size(-1)
     batch = torch.broadcast_shapes(bL.shape[:-2], bx.shape[:-1])
-    shared = bL.shape[:-2]
-    if math.prod(shared) == 1:  # one factor for all
-        columns = bx.reshape(-1, n).mT
-        solved = torch.linalg.solve_triangular(bL.reshape(n, n), columns, upper=False)
-        return solved.pow(2).sum(0).reshape(batch)
-    x = bx.expand(batch + (n,)).unsqueeze(-1)
-    factor = bL.expand(batch + (n, n))
-    solved = torch.linalg.solve_triangular(factor, x, upper=False)
-    return solved.squeeze(-1).pow(2).sum(-1)
+    cut = len(batch) - (bL.dim() - 2)
+    tail = batch[cut:]
+    columns = bx.expand(batch + (n,)).reshape((math.prod(batch[:cut]), *tail, n))
+    columns = columns.movedim(0, -1)
+    factor = bL.expand((*tail, n, n))
+    solved = torch.linalg.solve_triangular(factor, columns, upper=False)
+    return solved.pow(2).sum(-2).movedim(-1, 0).reshape(batch)
 
 
 def _precision_to_scale_tril(P: Tensor) -> Tensor:

@@ -186,6 +186,9 @@ class Pointwise(Lift):
             ]
         else:
             lines.append(f"if r is NotImplemented: return declined({listed})")
+        if backend.arrange is not None and len(operands) > 1 and not scalars:
+            constants["arrange"] = backend.arrange
+            lines.append(f"if r.ndim > 1: r = arrange(r, {', '.join(values)})")
         lines += WRAP.format(keys="KEYS").strip().splitlines()
         return closure(op, listed, lines, constants)
 
@@ -231,6 +234,8 @@ class Pointwise(Lift):
                     return declined(*args)
                 if type(r) is not backend.array_type:
                     r = backend.coerce(r, self.result_dtype(computed))
+                if backend.arrange is not None and r.ndim > 1:
+                    r = backend.arrange(r, *[natives[i] for i in positions])
                 if self.result_dtype(computed) is not result:
                     r = run_guarded(backend, backend.cast, r, result)
             except Exception as error:

@@ -243,7 +243,7 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """The negative log-likelihood of ``target`` under normal distributions.
 
-    ``var`` is of the shape of ``input``, or lacks its last dim, or has size 1 there.
+    ``var`` is of the shape of ``input``, lacks its last dim, or has size 1 in one dim.
     """
     if isinstance(var, float):
         if var < 0:
@@ -254,7 +254,7 @@ def gaussian_nll_loss(
     if var.size() != input.size():  # type: ignore[union-attr]
         if input.size()[:-1] == var.size():  # type: ignore[union-attr]
             var = var.unsqueeze(-1)  # type: ignore[union-attr]
-        elif not (input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1):  # type: ignore[union-attr]
+        elif not _has_one_thin_dim(var.size(), input.size()):  # type: ignore[union-attr]
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
@@ -265,6 +265,13 @@ def gaussian_nll_loss(
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return _reduced(losses, _ENUM[reduction])
+
+
+def _has_one_thin_dim(size: Any, full: Any) -> bool:
+    """Whether a size is a full one but for a single dim of size 1."""
+    if len(size) != len(full):
+        return False
+    return [n for n, m in zip(size, full, strict=True) if n != m] == [1]
 
 
 def _no_grad() -> Any:

@@ -41,6 +41,10 @@ def batch_norm(
     """
     if training:
         _check_values(input.size())
+        if eps <= 0:
+            raise ValueError(
+                f"batch_norm eps must be positive during training, but got {eps}"
+            )
     return operators.batch_norm(
         input, weight, bias, running_mean, running_var, training, momentum, eps, False
     )

@@ -22,8 +22,8 @@ FAMILIES: dict[str, str] = {
         adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
     """,
     "algebra": """
-        _tensordot addbmm addbmm_ addmv addmv_ addr addr_ baddbmm baddbmm_ cdist cross
-        ger inner kron linalg_cross tensordot vdot
+        _addmm_activation _cdist_forward _tensordot addbmm addbmm_ addmv addmv_ addr
+        addr_ baddbmm baddbmm_ cdist cross ger inner kron linalg_cross tensordot vdot
     """,
     "attention": """
         _fused_attention _fused_attention_backward _scaled_dot_product_attention_math
@@ -138,8 +138,8 @@ FAMILIES: dict[str, str] = {
         linalg_lu_solve linalg_slogdet logdet lu_solve lu_unpack slogdet
     """,
     "linalg_norms": """
-        frobenius_norm linalg_cond linalg_matrix_norm linalg_matrix_rank linalg_norm
-        linalg_pinv nuclear_norm pinverse
+        _weight_norm frobenius_norm linalg_cond linalg_matrix_norm linalg_matrix_rank
+        linalg_norm linalg_pinv nuclear_norm pinverse
     """,
     "linalg_products": """
         chain_matmul linalg_diagonal linalg_matmul linalg_matrix_exp
@@ -244,6 +244,9 @@ FAMILIES: dict[str, str] = {
         masked_scatter masked_scatter_ put put_ scatter scatter_ scatter_reduce
         scatter_reduce_ take take_along_dim
     """,
+    "segments": """
+        _segment_reduce segment_reduce
+    """,
     "shape": """
         alias_copy as_strided_copy broadcast_to combinations detach_copy diag
         diag_embed diagflat diagonal_copy diagonal_scatter expand_as expand_copy
@@ -260,6 +263,13 @@ FAMILIES: dict[str, str] = {
     "sorting": """
         argsort argwhere bucketize cummax cummin isin kthvalue logcumsumexp median mode
         msort nanmedian searchsorted sort sort_ topk unique unique_consecutive where
+    """,
+    "sparse": """
+        _coalesce _indices _sparse_compressed _sparse_coo_tensor_with_dims_and_tensors
+        _sparse_mask _sparse_product _sparse_softmax _sparse_sum _sparse_values_at
+        _sparse_with_values _to_dense _to_sparse _values ccol_indices coalesce
+        col_indices crow_indices indices row_indices sparse_mask to_dense to_sparse
+        to_sparse_bsc to_sparse_bsr to_sparse_csc to_sparse_csr values
     """,
     "special": """
         _special digamma digamma_ erfc erfc_ erfinv erfinv_ i0 i0_ igamma igamma_

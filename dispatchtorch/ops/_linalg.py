@@ -25,6 +25,7 @@ __all__ = [
     "host_primitive",
     "mH",
     "mT",
+    "norm_input",
     "real_dtype",
     "row_major",
 ]
@@ -161,3 +162,25 @@ def deprecated(text: str) -> None:
     if text not in _told:
         _told.add(text)
         warnings.warn(text, UserWarning, stacklevel=4)
+
+
+def norm_input(t: Any, dtype: Any, name: str) -> Any:
+    """The input of a norm in the dtype asked for: a wider one of its kind."""
+    if dtype is None:
+        return t
+    kind = scalar_type_name(dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(
+            f"{name}: dtype should be floating point or complex, but got {kind}"
+        )
+    if dtype.is_complex != t.is_complex():
+        word = "complex" if t.is_complex() else "real"
+        raise RuntimeError(
+            f"{name}: dtype should be {word} for {word} inputs, but got {kind}"
+        )
+    if dtypes.promote_types(t.dtype, dtype) is not dtype:
+        raise RuntimeError(
+            f"{name}: the dtype of the input ({scalar_type_name(t.dtype)}) should be "
+            f"convertible without narrowing to the specified dtype ({kind})"
+        )
+    return t.to(dtype)

@@ -183,6 +183,17 @@ derive(
 )
 
 
+@operator(
+    "_addmm_activation(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar "
+    "alpha=1, bool use_gelu=False) -> Tensor",
+    tags="out",
+)
+def _addmm_activation(self, mat1, mat2, *, beta, alpha, use_gelu):
+    """``relu(addmm(...))``, or with gelu."""
+    made = torch.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+    return torch.gelu(made) if use_gelu else made.relu()
+
+
 @operator("ger(Tensor self, Tensor vec2) -> Tensor", tags="out")
 def ger(self, vec2):
     """All products of the elements of two vectors."""
@@ -218,7 +229,7 @@ def inner(self, other):
 @operator(
     "_tensordot(Tensor self, Tensor other, int[] dims_self, int[] dims_other) -> "
     "Tensor",
-    variants="function",
+    variants="private",
 )
 def _tensordot(self, other, dims_self, dims_other):
     """Sums of products over pairs of dims, as one matrix product."""
@@ -294,7 +305,7 @@ def kron(self, other):
 @operator(
     "linalg_cross(Tensor self, Tensor other, *, int dim=-1) -> Tensor",
     tags="out",
-    variants="function",
+    variants="private",
 )
 def linalg_cross(self, other, *, dim):
     """The cross product of vectors of three elements along a dim."""
@@ -335,28 +346,76 @@ def cross(self, other, dim=None):
     return torch.linalg_cross(self, other, dim=dim)
 
 
+_MODES = {
+    None: 0,
+    "use_mm_for_euclid_dist_if_necessary": 0,
+    "use_mm_for_euclid_dist": 1,
+    "donot_use_mm_for_euclid_dist": 2,
+}
+
+
 @operator(
-    "cdist(Tensor x1, Tensor x2, float p=2., Any compute_mode=None) -> Tensor",
+    "cdist(Tensor x1, Tensor x2, float p=2., Any "
+    "compute_mode='use_mm_for_euclid_dist_if_necessary') -> Tensor",
     variants="function",
 )
-def cdist(x1, x2, p=2.0, compute_mode=None):
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The distances between all pairs of rows."""
+    if compute_mode not in _MODES:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    mode = _MODES[compute_mode]
+    for t, label in ((x1, "X1"), (x2, "X2")):
+        if t.ndim < 2:
+            raise RuntimeError(
+                f"cdist only supports at least 2D tensors, {label} got: {t.ndim}D"
+            )
     if x1._shape[-1] != x2._shape[-1]:
         raise RuntimeError(
             "X1 and X2 must have the same number of columns. X1: "
             f"{x1._shape[-1]} X2: {x2._shape[-1]}"
         )
+    made = torch._cdist_forward(x1, x2, p)
+    rows, columns = x1._shape[-2], x2._shape[-2]
+    large = rows > 25 or columns > 25
+    if p == 2 and made.numel() and (mode == 1 or (mode == 0 and large)):
+        return made.view(made._shape)  # where PyTorch takes a product, it views it
+    return made
+
+
+@operator("_cdist_forward(Tensor x1, Tensor x2, float p) -> Tensor", variants="private")
+def _cdist_forward(x1, x2, p):
+    """The distances between all pairs of rows, of floating-point tensors."""
+    for t, label in ((x1, "X1"), (x2, "X2")):
+        if not t.dtype.is_floating_point:
+            raise RuntimeError(
+                f"cdist only supports floating-point dtypes, {label} got: "
+                f"{scalar_type_name(t.dtype)}"
+            )
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    if x1.dtype is not x2.dtype:
+        raise RuntimeError(
+            f"expected scalar type {scalar_type_name(x1.dtype)} but found "
+            f"{scalar_type_name(x2.dtype)}"
+        )
+    if x1.dtype in (dtypes.float16, dtypes.bfloat16):
+        raise NotImplementedError(
+            f"\"cdist\" not implemented for '{scalar_type_name(x1.dtype)}'"
+        )
+    batch = broadcast_shapes([x1._shape[:-2], x2._shape[:-2]])
+    if x1._shape[-1] == 0:
+        return x1.new_zeros((*batch, x1._shape[-2], x2._shape[-2]))
     return torch.linalg_vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
 def _cdist_backward(
     grad: Any, x1: Any, x2: Any, result: Any, p: float, needs: Any
 ) -> Any:
-    if p == 0:
+    if p == 0 or not result.numel() or not x1.numel():
         return torch.zeros_like(x1), torch.zeros_like(x2)
     gaps = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     made = norm_backward(grad, gaps, result, p, -1, False)
     return made.sum(-2) if needs[0] else None, -made.sum(-3) if needs[1] else None
 
 
-derive_joint(cdist, "x1 x2", _cdist_backward)
+derive_joint(_cdist_forward, "x1 x2", _cdist_backward, name_="CdistBackward0")

@@ -108,6 +108,11 @@ def _check_edges(x: Any, edges: Any) -> None:
                 "torch.histogramdd: bins tensor should have one dimension, but got "
                 f"{each.ndim} dimensions in the bins tensor for dimension {dim}"
             )
+        if not each.numel():
+            raise RuntimeError(
+                "torch.histogramdd: bins tensor should have at least 1 element, but got 0 "
+                f"elements in the bins tensor for dimension {dim}"
+            )
 
 
 def _ranges(x: Any, given: Any) -> list[tuple[float, float]]:
@@ -168,6 +173,7 @@ def _histogram(x: Any, edges: Any, weight: Any, density: bool) -> Any:
         at = torch.searchsorted(each, values, right=True) - 1
         last = shape[dim]
         at = torch.where(values == each[last], last - 1, at)  # the last edge is inside
+        inside = inside & (values >= each[0]) & (values <= each[last])
         inside = inside & (at >= 0) & (at < last)
         place = place * last + at
     add = torch.ones_like(rows.select(1, 0)) if weight is None else weight.reshape(-1)
@@ -253,7 +259,6 @@ for _overload, _kind in (
 @operator(
     "hash_tensor(Tensor self, int[1] dim=[], *, bool keepdim=False, int mode=0) -> Tensor",
     tags="out nondifferentiable",
-    variants="function",
 )
 def hash_tensor(self, dim, *, keepdim, mode):
     """The exclusive or of the elements' bits, as 64-bit integers or floats."""

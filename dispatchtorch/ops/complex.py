@@ -15,7 +15,7 @@ from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.errors import UnsupportedOperator
 from dispatchtorch.lift import Pointwise, View, broadcast_shapes, result_keys
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
-from dispatchtorch.tensor import Tensor, new_tensor
+from dispatchtorch.tensor import new_tensor
 
 _REALS = {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}
 _COMPLEX = {real: wide for wide, real in _REALS.items()}
@@ -167,20 +167,6 @@ def imag(self):
         )
     return torch.select(torch.view_as_real(self), -1, 1)
 
-
-def _part(name: str) -> property:
-    """``Tensor.real`` and ``Tensor.imag``, which can be assigned to."""
-    return property(
-        lambda self: getattr(torch, name)(self),
-        lambda self, value: getattr(torch, name)(self).copy_(
-            value if hasattr(value, "_keys") else torch.scalar_tensor(value)
-        ),
-        doc=f"The {name} part of the tensor, as a view.",
-    )
-
-
-Tensor.real = _part("real")  # type: ignore[attr-defined,assignment]
-Tensor.imag = _part("imag")  # type: ignore[attr-defined,assignment]
 
 _conj_physical = operator(
     "_conj_physical(Tensor self) -> Tensor",

@@ -11,7 +11,8 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.dtypes import DTYPE_MASK, FLOAT, dtype
 from dispatchtorch.lift import Lift, Plain, run_guarded
-from dispatchtorch.memory_format import preserve_format
+from dispatchtorch.lift.base import plain_number
+from dispatchtorch.memory_format import contiguous_format, preserve_format
 from dispatchtorch.ops._common import check_number, contiguous_strides, torch
 from dispatchtorch.ops.creation import (
     as_dtype,
@@ -130,12 +131,47 @@ def fill_tensor_(self, value):
     return _write(self, value)
 
 
-@operator("fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)", tags="inplace")
-def fill_(self, value):
-    """Writes one number to all elements."""
+class _Fill(Lift):
+    """``fill_``: a device's kernel writes a number straight to the native array."""
+
+    has_out = False
+
+    def bind(
+        self,
+        op: Operator,
+        keys: int,
+        backend: Backend,
+        kernel: Kernel,
+        declined: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        write = kernel.function
+
+        def fill(self: Tensor, value: Any) -> Tensor:
+            if type(value) not in (int, float) or not -100 < value < 100:
+                _check_fill(self, value)
+                value = plain_number(value)
+            if write(self._data, value) is NotImplemented:
+                return declined(self, value)  # type: ignore[no-any-return]
+            return self
+
+        return fill
+
+
+def _check_fill(self: Tensor, value: Any) -> None:
     dtype = self.dtype
     if dtype.itemsize > 2 or dtype.category < FLOAT or self.numel() != 1:
         check_number(value, dtype)  # a single narrow float becomes infinite instead
+
+
+@operator(
+    "fill_.Scalar(Tensor(a!) self, Scalar value) -> Tensor(a!)",
+    tags="inplace",
+    lift=_Fill(),
+)
+def fill_(self, value):
+    """Writes one number to all elements."""
+    _check_fill(self, value)
+    dtype = self.dtype
     backend = self._backend
     native = backend.scalar(value, dtype, backend.index(self._data))
     keys = backend.key | self._keys & DTYPE_MASK
@@ -162,9 +198,8 @@ for _op, _name in ((fill_with, "FillBackward1"), (fill_tensor_, "FillBackward3")
 @operator("zero_(Tensor(a!) self) -> Tensor(a!)", tags="inplace")
 def zero_(self):
     """Writes zeros."""
-    backend = self._backend
-    native = backend.scalar(0, self.dtype, backend.index(self._data))
-    return _write(self, new_tensor(native, backend.key | self._keys & DTYPE_MASK))
+    bare(self).fill_(0)
+    return self
 
 
 derive(zero_, self=lambda grad: grad.new_zeros(grad._shape))
@@ -190,50 +225,69 @@ derive(
 )
 
 
+_TO = """
+ * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, \
+bool copy = False, *, torch.memory_format memory_format = None)
+ * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, \
+torch.memory_format memory_format = None)
+ * (Tensor tensor, bool non_blocking = False, bool copy = False, *, \
+torch.memory_format memory_format = None)
+"""
+_TO_NAMES = {
+    "device": ("device", "dtype", "non_blocking", "copy"),
+    "dtype": ("dtype", "non_blocking", "copy"),
+    "tensor": ("tensor", "non_blocking", "copy"),
+}
+
+
 def parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     """(device, dtype, non_blocking, copy, memory_format) of ``Tensor.to``'s arguments."""
-    device = kwargs.pop("device", None)
-    wanted = kwargs.pop("dtype", None)
-    other = kwargs.pop("other", None)
-    non_blocking = kwargs.pop("non_blocking", False)
-    copy = kwargs.pop("copy", False)
-    memory_format = kwargs.pop("memory_format", None)
-    if kwargs:
-        name = next(iter(kwargs))
-        raise TypeError(
-            f"to() received an invalid combination of arguments - got "
-            f"unexpected keyword argument '{name}'"
-        )
-    rest = list(args)
-    if rest:
-        first = rest[0]
+    given = dict(kwargs)
+    memory_format = given.pop("memory_format", None)
+    form = "device"
+    if args:
+        first = args[0]
         if isinstance(first, Tensor):
-            other = rest.pop(0)
-        elif isinstance(first, dtype) or first in (float, int, bool, complex):
-            wanted = rest.pop(0)
-        elif isinstance(first, (str, Device, int)) or first is None:
-            device = rest.pop(0)
-            if rest and (isinstance(rest[0], dtype) or rest[0] is None):
-                wanted = rest.pop(0)
-        else:
-            raise TypeError(
-                "to() received an invalid combination of arguments - got "
-                f"({type(first).__name__}), but expected one of:\n"
-                " * (torch.device device = None, torch.dtype dtype = None, bool "
-                "non_blocking = False, bool copy = False, *, torch.memory_format "
-                "memory_format = None)\n"
-                " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, "
-                "torch.memory_format memory_format = None)\n"
-                " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, "
-                "torch.memory_format memory_format = None)\n"
-            )
-    if rest:
-        non_blocking = rest.pop(0)
-    if rest:
-        copy = rest.pop(0)
-    if other is not None:
-        device, wanted = other.device, other.dtype
-    return device, wanted, non_blocking, copy, memory_format
+            form = "tensor"
+        elif _is_dtype(first):
+            form = "dtype"
+    elif "tensor" in kwargs:
+        form = "tensor"
+    names = _TO_NAMES[form]
+    given.update(zip(names, args, strict=False))
+    if (
+        len(args) > len(names)
+        or any(n in kwargs for n in names[: len(args)])
+        or not all(n in names and _fits_to(n, v) for n, v in given.items())
+    ):
+        raise _bad_to(args, kwargs)
+    device, wanted = given.get("device"), given.get("dtype")
+    if form == "tensor":
+        device, wanted = given["tensor"].device, given["tensor"].dtype
+    flags = given.get("non_blocking", False), given.get("copy", False)
+    return device, wanted, *flags, memory_format
+
+
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, dtype) or value in (float, int, bool, complex)
+
+
+def _fits_to(name: str, value: Any) -> bool:
+    if name == "device":
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return value is None or is_number or isinstance(value, (str, Device))
+    if name == "dtype":
+        return value is None or _is_dtype(value)
+    return isinstance(value, Tensor if name == "tensor" else bool)
+
+
+def _bad_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> TypeError:
+    from dispatchtorch.signatures import _listed
+
+    return TypeError(
+        "to() received an invalid combination of arguments - got "
+        f"({_listed(args, kwargs, None)}), but expected one of:{_TO}"
+    )
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -251,7 +305,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if device is not None:
         backend, index = resolve_device(device)
         mine = self._backend
-        if backend is mine and index == mine.index(self._data):
+        if backend is mine and index == (self.device.index or 0):
             device = None
         elif not backend.is_available():
             raise unavailable(backend)
@@ -283,19 +337,19 @@ def unavailable(backend: Backend) -> RuntimeError:
 )
 def contiguous(self, *, memory_format):
     """The tensor itself if its memory is in the order asked for, else a copy."""
-    if str(memory_format).endswith("preserve_format"):
+    if memory_format is contiguous_format or type(memory_format) is str:
+        if is_contiguous(self):
+            return self
+        return self.clone(memory_format=contiguous_format)
+    if memory_format is preserve_format:
+        if is_contiguous(self):
+            return self
         raise RuntimeError(
             "preserve memory format is unsupported by the contiguous operator"
         )
     if is_contiguous(self, memory_format):
         return self
-    return self.clone(memory_format=_format(memory_format))
-
-
-def _format(memory_format: Any) -> Any:
-    from dispatchtorch.memory_format import contiguous_format
-
-    return contiguous_format if isinstance(memory_format, str) else memory_format
+    return self.clone(memory_format=memory_format)
 
 
 def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
@@ -303,7 +357,7 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
     shape = self._shape
     strides = self._backend.strides(self._data)
     expected = None
-    if memory_format is not None:
+    if memory_format is not None and memory_format is not contiguous_format:
         name = str(memory_format)
         if name.endswith("channels_last") and len(shape) != 4:
             return False
@@ -312,7 +366,7 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
         expected = torch_memory_format_strides(shape, memory_format)
     if expected is None:
         expected = contiguous_strides(shape)
-    if 0 in shape:
+    if strides == expected or 0 in shape:
         return True
     return all(
         a == b or n == 1 for n, a, b in zip(shape, strides, expected, strict=True)

@@ -155,20 +155,24 @@ def _contract(x: Any, y: Any, dims: list[int]) -> Any:
         if (m > 1 and n > 1) or (m == n and m != 1):
             summed.append(d)
         elif m != 1:
-            x = x.sum(d, keepdim=True, dtype=x.dtype)
+            x = x.sum(d, keepdim=True)
         elif n != 1:
-            y = y.sum(d, keepdim=True, dtype=y.dtype)
+            y = y.sum(d, keepdim=True)
+    if not summed:
+        return x * y
     a, b = x._shape, y._shape
     rest = [d for d in range(ndim) if d not in summed]
     both = [d for d in rest if a[d] != 1 and b[d] != 1]
     rows = [d for d in rest if a[d] != 1 and b[d] == 1]
     columns = [d for d in rest if a[d] == 1]
+    if rows and columns and columns[-1] < rows[0]:
+        # The other way round the result comes out in order.
+        return _contract(y, x, dims)
 
     def size(shape: tuple[int, ...], places: list[int]) -> int:
         return numel_of([shape[d] for d in places])
 
-    ones_x = [d for d in columns]
-    left = x.permute([*both, *rows, *summed, *ones_x]).reshape(
+    left = x.permute([*both, *rows, *summed, *columns]).reshape(
         (size(a, both), size(a, rows), size(a, summed))
     )
     right = y.permute([*both, *summed, *columns, *rows]).reshape(
@@ -182,7 +186,7 @@ def _contract(x: Any, y: Any, dims: list[int]) -> Any:
 
 @operator(
     "_einsum(str equation, Tensor[] tensors, *, int[]? path=None) -> Tensor",
-    variants="function",
+    variants="private",
 )
 def _einsum(equation, tensors, *, path):
     """Sums of products in Einstein's notation, one pair of operands at a time."""

@@ -90,6 +90,20 @@ def _frequencies(rows: Any, count: int, dtype: Any) -> Any:
     return totals.index_select(0, rows).to(dtype)
 
 
+def _row_gradient(
+    grad: Any, weight_sizes: tuple[int, ...], indices: Any, padding_idx: int
+) -> Any:
+    """The gradient of the rows that were looked up, as a sparse tensor."""
+    rows = indices.reshape(-1).to(torch.int64)
+    grads = grad.reshape(rows._shape[0], weight_sizes[1])
+    if padding_idx >= 0:
+        kept = (rows != padding_idx).nonzero().reshape(-1)
+        rows, grads = rows.index_select(0, kept), grads.index_select(0, kept)
+    return torch._sparse_coo_tensor_with_dims_and_tensors(
+        rows.unsqueeze(0), grads, weight_sizes, is_coalesced=False
+    )
+
+
 def _embedding_gradient(
     grad: Any,
     weight_sizes: tuple[int, ...],
@@ -99,10 +113,12 @@ def _embedding_gradient(
     sparse: bool,
 ) -> Any:
     if sparse:
-        raise NotImplementedError(
-            "embedding: sparse gradients need sparse tensors, which aren't supported; "
-            "call it with sparse=False"
-        )
+        if scale_grad_by_freq:
+            raise RuntimeError(
+                "embedding_backward: scale_grad_by_freq not supported with sparse "
+                "gradients"
+            )
+        return _row_gradient(grad, weight_sizes, indices, padding_idx)
     return torch.embedding_dense_backward(
         grad, indices, weight_sizes[0], padding_idx, scale_grad_by_freq
     )
@@ -257,12 +273,11 @@ def _bag_gradient(
     bag_size: Any,
     maximum_indices: Any,
 ) -> Any:
-    if sparse:
-        raise NotImplementedError(
-            "embedding_bag: sparse gradients need sparse tensors, which aren't "
-            "supported; call it with sparse=False"
-        )
     count = weight_sizes[0]
+    if sparse and mode == MAX:
+        raise RuntimeError(
+            "embedding_bag: sparse gradients aren't defined for mode 'max'"
+        )
     if mode == MAX:
         # Only the rows that reach a maximum have a part in it, column by column.
         reached = maximum_indices >= 0
@@ -274,6 +289,8 @@ def _bag_gradient(
     grads = grad.index_select(0, offset2bag)
     if per_sample_weights is not None:
         grads = grads * per_sample_weights.unsqueeze(1)
+    if sparse:
+        return _row_gradient(grads, weight_sizes, indices, padding_idx)
     return torch.embedding_dense_backward(
         grads, indices, count, padding_idx, scale_grad_by_freq
     )

@@ -8,6 +8,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes
+from dispatchtorch.lift.base import plain_number
 from dispatchtorch.ops._common import (
     c_type,
     check_number,
@@ -15,6 +16,7 @@ from dispatchtorch.ops._common import (
     torch,
     wrap_dim,
 )
+from dispatchtorch.ops._writing import writes_directly
 
 _PLAIN = Plain()
 
@@ -167,28 +169,45 @@ def _(self, indices):
 
 @index_put.preparation
 def _(self, indices, values, accumulate):
-    places = expand_masks(self, indices)
-    if self.dtype is not values.dtype:
-        shape = indexed_shape(self, places)
-        if 0 in shape:
-            return self, places, values.to(self.dtype), accumulate
-        if broadcast_shapes([shape, values._shape]) != shape:
-            raise RuntimeError(
-                f"shape mismatch: value tensor of shape {list(values._shape)} cannot be "
-                f"broadcast to indexing result of shape {list(shape)}"
-            )
-        raise RuntimeError(
-            "Index put requires the source and destination dtypes match, got "
-            f"{scalar_type_name(self.dtype)} for the destination and "
-            f"{scalar_type_name(values.dtype)} for the source."
+    if hasattr(indices, "_keys"):
+        raise TypeError(
+            "index_put_(): argument 'indices' (position 1) must be tuple of Tensors, not "
+            f"{type(indices).__name__}"
         )
+    places = expand_masks(self, indices)
     given = [each for each in indices if each is not None]
-    if len(given) == 1 and given[0].dtype is dtypes.uint8 and values.numel() == 1:
-        raise RuntimeError(  # PyTorch fills by such a mask, and then refuses it
+    # One mask and one number: PyTorch fills, which casts, and takes no masks of bytes.
+    fills = len(given) == 1 and values.numel() == 1 and not accumulate
+    if fills and given[0].dtype is dtypes.uint8:
+        raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype unsigned "
             "char"
         )
-    return self, places, values, accumulate
+    if self.dtype is values.dtype:
+        return self, places, values, accumulate
+    if fills and given[0].dtype is dtypes.bool:
+        return self, places, values.to(self.dtype), accumulate
+    shape = indexed_shape(self, places)
+    if broadcast_shapes([shape, values._shape]) != shape:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(values._shape)} cannot be "
+            f"broadcast to indexing result of shape {list(shape)}"
+        )
+    raise RuntimeError(
+        "Index put requires the source and destination dtypes match, got "
+        f"{scalar_type_name(self.dtype)} for the destination and "
+        f"{scalar_type_name(values.dtype)} for the source."
+    )
+
+
+def _with_masks(indices: Any) -> list[Any]:
+    """Masks of bytes as masks of bools."""
+    return [
+        each.to(dtypes.bool)
+        if each is not None and each.dtype is dtypes.uint8
+        else each
+        for each in indices
+    ]
 
 
 def expand_masks(self: Any, indices: Any) -> list[Any]:
@@ -290,7 +309,7 @@ derive(
 derive(
     index_put,
     self=lambda grad, indices, values, accumulate: (
-        grad if accumulate else grad.index_put(indices, grad.new_zeros(()))
+        grad if accumulate else grad.index_put(_with_masks(indices), grad.new_zeros(()))
     ),
     values=lambda grad, indices: index_(grad, indices),
 )
@@ -340,6 +359,7 @@ def index_select(self, dim, index):
     """The slices of a dim that ``index`` lists."""
     self, dim, index = _check_index_select(self, dim, index)
     if self.ndim == 0:
+        check_range(index, 1, out_of_range)
         return self.reshape(1)[index.reshape(-1)].reshape(())
     return index_(self, [None] * dim + [index.reshape(-1)])
 
@@ -471,22 +491,35 @@ def masked_fill_tensor(self, mask, value):
 
 
 @operator(
-    "masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor", inplace=True
+    "masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor",
+    inplace=True,
+    lift=Plain(has_out=False),
 )
 def masked_fill(self, mask, value):
     """A copy with one number where the mask is true."""
-    check_number(value, self.dtype)
+    _check_masked_fill(self, mask, value)
     made = torch.full((), value, dtype=self.dtype, device=self.device)
     return _masked(self, mask, made)
 
 
+@masked_fill.preparation
+def _check_masked_fill(self, mask, value):
+    check_number(value, self.dtype)
+    _check_mask(mask)
+    return self, mask, plain_number(value)
+
+
 def _masked(self: Any, mask: Any, value: Any) -> Any:
+    _check_mask(mask)
+    return torch.where(mask, value, self)
+
+
+def _check_mask(mask: Any) -> None:
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(
             "masked_fill_ only supports boolean masks, but got mask with dtype "
             f"{c_type(mask.dtype)}"
         )
-    return torch.where(mask, value, self)
 
 
 derive(
@@ -567,3 +600,5 @@ derive(
         grad, mask, indices, 0
     ),
 )
+
+writes_directly("index_put_", "scatter_.src", "scatter_add_", "masked_fill_.Scalar")

@@ -33,9 +33,9 @@ def _same_dtype(a: Any, b: Any, kernel: str) -> None:
 
 
 _CPP = {
-    "float32": "float", "float64": "double", "int64": "long", "int32": "int",
+    "float32": "float", "float64": "double", "int64": "long int", "int32": "int",
     "float16": "c10::Half", "bfloat16": "c10::BFloat16", "bool": "bool",
-    "uint8": "unsigned char", "int8": "signed char", "int16": "short",
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
     "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
 }  # fmt: skip
 
@@ -263,18 +263,24 @@ def scaled_sum(self: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return product + (self if beta == 1 else self * beta)
 
 
-@addmm.preparation
-def _addmm_arguments(self, mat1, mat2, beta, alpha):
+def _refuse_addmm(self: Any, mat1: Any, mat2: Any) -> None:
+    """Raises what PyTorch does for dims and dtypes that don't go together."""
     for t, label in ((mat1, "mat1"), (mat2, "mat2")):
         if t.ndim != 2:
             raise RuntimeError(f"{label} must be a matrix, got {t.ndim}-D tensor")
-    if (self._keys ^ mat2._keys) & dtypes.DTYPE_MASK and mat1._shape[1] == mat2._shape[
-        0
-    ]:
-        raise RuntimeError(
-            "self and mat2 must have the same dtype, but got "
-            f"{scalar_type_name(self.dtype)} and {scalar_type_name(mat2.dtype)}"
-        )
+    for t, label in ((self, "self"), (mat1, "mat1")):
+        if t.dtype is not mat2.dtype:
+            raise RuntimeError(
+                f"{label} and mat2 must have the same dtype, but got "
+                f"{scalar_type_name(t.dtype)} and {scalar_type_name(mat2.dtype)}"
+            )
+
+
+@addmm.preparation
+def _addmm_arguments(self, mat1, mat2, beta, alpha):
+    kinds = (self._keys | mat1._keys | mat2._keys) & dtypes.DTYPE_MASK
+    if kinds & (kinds - 1) or kinds == _BOOL or mat1.ndim != 2 or mat2.ndim != 2:
+        _refuse_addmm(self, mat1, mat2)
     _check_mm(mat1, mat2)
     shape = (mat1._shape[0], mat2._shape[1])
     own = self._shape
@@ -302,6 +308,11 @@ derive(
 )
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``, over the last dim."""
+    if input.ndim == 0 or weight.ndim == 0:
+        raise RuntimeError(
+            "both arguments to linear need to be at least 1D, but they are "
+            f"{input.ndim}D and {weight.ndim}D"
+        )
     if bias is None:
         return input.matmul(weight.t())
     if input.ndim == 2:

@@ -402,10 +402,6 @@ def _check_ormqr(self: Any, tau: Any, other: Any, left: bool) -> None:
     for t, label in ((self, "input"), (other, "other")):
         if t.ndim < 2:
             raise RuntimeError(f"{name}: {label} must have at least 2 dimensions.")
-    if other._shape[at] < tau._shape[-1]:
-        raise RuntimeError(
-            f"{name}: other.shape[{at}] must be greater than or equal to tau.shape[-1]"
-        )
     if other._shape[at] != self._shape[-2]:
         raise RuntimeError(
             f"{name}: other.shape[{at}] must be equal to input.shape[-2]"

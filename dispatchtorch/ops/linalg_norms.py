@@ -14,6 +14,7 @@ from dispatchtorch.ops._linalg import (
     check_matrix,
     check_square,
     mH,
+    norm_input,
     real_dtype,
 )
 from dispatchtorch.ops.linalg_solvers import pinv_backward
@@ -21,28 +22,6 @@ from dispatchtorch.ops.linalg_solvers import pinv_backward
 __all__: list[str] = []
 
 # Norms.
-
-
-def _cast(t: Any, dtype: Any, name: str) -> Any:
-    """The input in the dtype asked for, which may only be wider and of its kind."""
-    if dtype is None:
-        return t
-    kind = scalar_type_name(dtype)
-    if not (dtype.is_floating_point or dtype.is_complex):
-        raise RuntimeError(
-            f"{name}: dtype should be floating point or complex, but got {kind}"
-        )
-    if dtype.is_complex != t.is_complex():
-        word = "complex" if t.is_complex() else "real"
-        raise RuntimeError(
-            f"{name}: dtype should be {word} for {word} inputs, but got {kind}"
-        )
-    if dtypes.promote_types(t.dtype, dtype) is not dtype:
-        raise RuntimeError(
-            f"{name}: the dtype of the input ({scalar_type_name(t.dtype)}) should be "
-            f"convertible without narrowing to the specified dtype ({kind})"
-        )
-    return t.to(dtype)
 
 
 def _matrix_dims(t: Any, dim: Any, name: str) -> tuple[int, int]:
@@ -81,7 +60,7 @@ def linalg_matrix_norm(self, ord, dim=(-2, -1), keepdim=False, *, dtype):
     first, last = _matrix_dims(self, dim, name)
     if size == 2:
         check_floating(self, name, low_precision=False)
-        values = _values(_cast(self, dtype, name), first, last)
+        values = _values(norm_input(self, dtype, name), first, last)
         return _extreme(values, -1, order > 0, keepdim, first, last, self.ndim)
     along, across = (last, first) if size == math.inf else (first, last)
     if along < across and not keepdim:
@@ -133,10 +112,10 @@ def linalg_matrix_norm_str(self, ord="fro", dim=(-2, -1), keepdim=False, *, dtyp
     first, last = _matrix_dims(self, dim, name)
     if ord == "fro":
         return torch.linalg_vector_norm(
-            _cast(self, dtype, name), 2, (first, last), keepdim
+            norm_input(self, dtype, name), 2, (first, last), keepdim
         )
     check_floating(self, name, low_precision=False)
-    made = _values(_cast(self, dtype, name), first, last).sum(-1)
+    made = _values(norm_input(self, dtype, name), first, last).sum(-1)
     return _spread_back(made, first, last, self.ndim) if keepdim else made
 
 
@@ -219,6 +198,14 @@ def nuclear_norm(self, keepdim=False):
 def nuclear_norm_dim(self, dim, keepdim=False):
     """The sum of the singular values of the matrices in two dims."""
     return torch.linalg_matrix_norm(self, "nuc", dim, keepdim)
+
+
+@operator(
+    "_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor", variants="function"
+)
+def _weight_norm(v, g, dim=0):
+    """A weight of direction ``v`` and magnitude ``g`` (one for each slice of a dim)."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 # Condition numbers.

@@ -689,7 +689,7 @@ def instance_norm(
     samples, channels = input._shape[:2]
 
     def repeated(t: Any) -> Any:
-        return None if t is None else t.expand((samples, channels)).reshape((-1,))
+        return None if t is None else t.repeat(samples)
 
     means, variances = repeated(running_mean), repeated(running_var)
     made = torch.native_batch_norm(

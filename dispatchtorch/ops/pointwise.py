@@ -12,7 +12,13 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import Operator, get_operator, operator, primitive
 from dispatchtorch.dtypes import COMPLEX_MASK
-from dispatchtorch.lift import Pointwise, native_as, result_keys, result_type
+from dispatchtorch.lift import (
+    Pointwise,
+    broadcast_shapes,
+    native_as,
+    result_keys,
+    result_type,
+)
 from dispatchtorch.lift.pointwise import Broadcast, Failed
 from dispatchtorch.ops._common import conj, torch
 from dispatchtorch.ops._pointwise import (
@@ -278,6 +284,8 @@ for _name, _swap in (("eq", "eq"), ("ne", "ne"), ("lt", "gt"), ("le", "ge"),
 def _flip(name: str, self: Any, other: Any) -> Any:
     if not hasattr(other, "_keys"):
         other = number_like(self, other)
+    elif other._shape != self._shape:
+        broadcast_shapes([self._shape, other._shape])  # names the operands in order
     return getattr(torch, name)(other, self)
 
 
@@ -286,11 +294,18 @@ nondifferentiable(
 )
 
 isnan = unary("isnan", TO_BOOL, lambda self: self != self, inplace=False)
-isinf = unary("isinf", TO_BOOL, lambda self: torch.abs(self) == math.inf, inplace=False)
+
+
+def _isinf(self: Any) -> Any:
+    exact = not (self.is_floating_point() or self.is_complex())
+    return self != self if exact else torch.abs(self) == math.inf
+
+
+isinf = unary("isinf", TO_BOOL, _isinf, inplace=False)
 isfinite = unary(
     "isfinite",
     TO_BOOL,
-    lambda self: (self == self) & (torch.abs(self) != math.inf),
+    lambda self: (self == self) & ~torch.isinf(self),
     inplace=False,
 )
 nondifferentiable(isnan, isinf, isfinite)
@@ -396,17 +411,20 @@ class _Where(Pointwise):
                 check(*[v for v in (condition, self, other) if hasattr(v, "_keys")])
             index = backend.index(condition._data)
             try:
-                r = choose(
+                natives = (
                     condition._data,
                     native_as(self, common, backend, index),
                     native_as(other, common, backend, index),
                 )
+                r = choose(*natives)
             except Exception as error:
                 raise failed(error, (condition, self, other)) from None
             if r is NotImplemented:
                 return declined(condition, self, other)
             if type(r) is not backend.array_type:
                 r = backend.coerce(r, common)
+            if backend.arrange is not None and r.ndim > 1:
+                r = backend.arrange(r, *natives)
             return new_tensor(r, result_keys(backend, common, keys))
 
         return where

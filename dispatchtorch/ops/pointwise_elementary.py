@@ -51,9 +51,13 @@ exp2 = unary("exp2", TO_FLOAT, lambda self: (self * math.log(2)).exp())
 derive(exp2, self=lambda grad, result: grad * conj(result) * math.log(2))
 rsqrt = unary("rsqrt", TO_FLOAT, lambda self: 1 / self.sqrt())
 derive(rsqrt, self=lambda grad, result: -0.5 * grad * conj(result * result * result))
-square = unary(
-    "square", Pointwise("same", promotes_bool=True), lambda self: self * self
-)
+
+
+def _square(self: Any) -> Any:
+    return self * self if self.dtype is not dtypes.bool else (self * 1) * self
+
+
+square = unary("square", Pointwise("same", promotes_bool=True), _square)
 derive(square, name_="PowBackward0", self=lambda grad, self: grad * conj(2 * self))
 tan = unary("tan", TO_FLOAT, lambda self: self.sin() / self.cos())
 derive(tan, self=lambda grad, result: grad * conj(1 + result * result))
@@ -67,22 +71,41 @@ sinh = unary("sinh", TO_FLOAT, lambda self: (self.exp() - (self * -1.0).exp()) /
 derive(sinh, self=lambda grad, self: grad * conj(self.cosh()))
 cosh = unary("cosh", TO_FLOAT, lambda self: (self.exp() + (self * -1.0).exp()) / 2)
 derive(cosh, self=lambda grad, self: grad * conj(self.sinh()))
-asinh = unary(
-    "asinh",
-    TO_FLOAT,
-    lambda self: (
-        torch.where(self < 0, -1.0, 1.0) * (self.abs() + (self * self + 1).sqrt()).log()
-    ),
-)
+
+
+def _asinh(self: Any) -> Any:
+    x = self * 1.0  # ints and bools become floats
+    squared = x * x
+    if x.is_complex():
+        left = x.real < 0
+        y = torch.where(left, -x, x)
+        made = (y + (squared + 1).sqrt()).log()
+        return torch.where(left, -made, made)
+    size = x.abs()
+    near = torch.log1p(size + squared / (1 + (squared + 1).sqrt()))
+    # Where the square overflows, the sum is twice the operand.
+    made = torch.where(squared == math.inf, size.log() + math.log(2), near)
+    return torch.where(x < 0, -made, made)
+
+
+def _acosh(self: Any) -> Any:
+    x = self * 1.0
+    return (x + (x - 1).sqrt() * (x + 1).sqrt()).log()
+
+
+def _atanh(self: Any) -> Any:
+    x = self * 1.0
+    return 0.5 * (torch.log1p(x) - torch.log1p(-x))
+
+
+asinh = unary("asinh", TO_FLOAT, _asinh)
 derive(asinh, self=lambda grad, self: grad * conj((self * self + 1).rsqrt()))
-acosh = unary("acosh", TO_FLOAT, lambda self: (self + (self * self - 1).sqrt()).log())
+acosh = unary("acosh", TO_FLOAT, _acosh)
 derive(
     acosh,
     self=lambda grad, self: grad * conj((self - 1).rsqrt() * (self + 1).rsqrt()),
 )
-atanh = unary(
-    "atanh", TO_FLOAT, lambda self: 0.5 * (torch.log1p(self) - torch.log1p(-self))
-)
+atanh = unary("atanh", TO_FLOAT, _atanh)
 derive(atanh, self=lambda grad, self: grad / conj(1 - self * self))
 
 sigmoid = unary(

@@ -307,7 +307,10 @@ def x_log(name: str, log: Any) -> Any:
         )
         x = self if self is one else number_like(one, self)
         y = other if hasattr(other, "_keys") else number_like(one, other)
-        x, y = _as_float(x), _as_float(y)
+        kind = torch.result_type(self, other)
+        if kind.category not in _INEXACT:
+            kind = dtypes.get_default_dtype()
+        x, y = x.to(kind), y.to(kind)
         for each in (x, y):
             _refuse(each, refuse, COMPLEX)
         return torch.where(y != y, y, torch.where(x == 0, 0, x * log(y)))
@@ -336,8 +339,9 @@ def _hypot(self: Any, other: Any) -> Any:
     plain = (big != 0) & (big != math.inf)
     ratio = small / torch.where(plain, big, 1)
     made = big * (1 + ratio * ratio).sqrt()
+    # An infinite operand counts for more than NaN.
     return torch.where(
-        plain, made, torch.where((a == math.inf) | (b == math.inf), math.inf, big)
+        (a == math.inf) | (b == math.inf), math.inf, torch.where(plain, made, big)
     )
 
 
@@ -351,7 +355,10 @@ derive(
 
 def _copysign(self: Any, other: Any) -> Any:
     size = _as_float(self).abs()
-    other = other if hasattr(other, "_keys") else number_like(size, other)
+    if not hasattr(other, "_keys"):
+        other = number_like(size, other)
+    elif other._shape != size._shape:
+        broadcast_shapes([size._shape, other._shape])  # names the operands in order
     return torch.where(torch.signbit(other), -size, size)
 
 
@@ -446,8 +453,13 @@ fmin = _extreme("fmin", "le", "{op} not implemented for complex tensors.")
 
 @operator("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", tags="out", inplace=True)
 def ldexp(self, other):
-    """``self * 2**other``."""
-    return torch.mul(self, torch.pow(2.0, other))
+    """``self * 2**other``; whole exponents leave a float its dtype."""
+    factor = torch.pow(2.0, other)
+    if self.is_floating_point():
+        _refuse(other, "\"ldexp_cpu_exp\" not implemented for '{dtype}'", dtypes.BOOL)
+        if other.dtype.category not in _INEXACT:
+            factor = factor.to(self.dtype)
+    return torch.mul(self, factor)
 
 
 derive(

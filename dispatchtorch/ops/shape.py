@@ -350,6 +350,8 @@ def _movedim_order(ndim: int, source: Any, destination: Any) -> list[int]:
     for label, dims, shown in (("source", src, given), ("destination", dst, wanted)):
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"movedim: repeated dim in `{label}` ({list(shown)})")
+    if not ndim:
+        return []
     order = [-1] * ndim
     for a, b in zip(src, dst, strict=True):
         order[b] = a
@@ -516,8 +518,8 @@ for _name, _schema in {
                 args = args[:1]
             if view == "alias":
                 return self.clone()
-            if view == "slice":
-                part = torch.slice(self, *args)
+            if view in ("slice", "view_as_real", "view_as_complex"):  # no methods
+                part = getattr(torch, view)(self, *args)
             else:
                 part = getattr(self, view)(*args)
             return part.clone(memory_format=contiguous_format)

@@ -98,6 +98,7 @@ def msort(self):
 def _select(
     op: Any, values: Any, indices: Any, dim: int, keepdim: bool, squeeze: bool = True
 ) -> Any:
+    values, indices = values.contiguous(), indices.contiguous()
     if squeeze and not keepdim and values.ndim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)
     return return_type(op)((values, indices))
@@ -290,7 +291,8 @@ def _running(name: str, reaches: str) -> None:
         at = at.expand(self._shape).contiguous()
         if self._shape[dim] < 2:
             return return_type(op)((self.clone(), at))
-        return return_type(op)(tuple(_scan([self, at], dim, combine)))
+        made = _scan([self.contiguous(), at], dim, combine)
+        return return_type(op)(tuple([each.contiguous() for each in made]))
 
     body.__doc__ = f"The {name[3:]}imum of each element and those before it, and where."
     op = operator(
@@ -321,7 +323,9 @@ def logcumsumexp(self, dim):
             parts.append(torch.logaddexp(parts[-1], self.narrow(dim, i, 1)))
         return torch.cat(parts, dim)
     made = _scan(
-        [single(self)], dim, lambda early, late: [torch.logaddexp(early[0], late[0])]
+        [single(self.contiguous())],
+        dim,
+        lambda early, late: [torch.logaddexp(early[0], late[0])],
     )[0]
     return made.to(self.dtype)
 
@@ -334,6 +338,8 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
         logs = grad.conj().log() - result
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp().conj()
 
+    kind = self.dtype
+    grad, self, result = single(grad), single(self), single(result)
     # A finite stand-in for log(0), which keeps second derivatives free of NaN.
     none = dtypes.finfo(self.dtype).min / 8
 
@@ -342,7 +348,7 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
         logs = torch.where(part > 0, safe - result, none)
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp()
 
-    return of(grad) - of(-grad)
+    return (of(grad) - of(-grad)).to(kind)
 
 
 derive(logcumsumexp, self=_logcumsumexp_backward)

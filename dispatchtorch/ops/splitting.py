@@ -12,8 +12,7 @@ from dispatchtorch.ops._common import as_ints, scalar_type_name, torch, wrap_dim
 from dispatchtorch.ops.view import slice_
 
 _MULTI_VIEW = (
-    "Output {output_nr} of {name} is a view and is being modified inplace. This view is "
-    "the output of a function that returns multiple views. Such functions do not allow "
+    "This view is the output of a function that returns multiple views. Such functions do not allow "
     "the output views to be modified inplace. You should replace the inplace operation "
     "by an out-of-place one."
 )

@@ -11,6 +11,7 @@ from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import return_type
 from dispatchtorch.ops._common import (
+    as_ints,
     conj,
     numel_of,
     reduction_dims,
@@ -18,6 +19,7 @@ from dispatchtorch.ops._common import (
     torch,
     wrap_dim,
 )
+from dispatchtorch.ops._linalg import check_floating, norm_input
 from dispatchtorch.ops._precision import single
 from dispatchtorch.ops.creation import as_dtype
 from dispatchtorch.ops.reduction import sum_dtype, unsqueeze_dims
@@ -175,38 +177,17 @@ for _name in ("var", "std"):
 # Norms.
 
 
-def _norm_input(self: Any, dtype: Any) -> Any:
-    if self.dtype.category <= dtypes.INT:
-        raise RuntimeError(
-            "linalg.vector_norm: Expected a floating point or complex tensor as input. "
-            f"Got {scalar_type_name(self.dtype)}"
-        )
-    if dtype is None:
-        return self
-    dtype = as_dtype(dtype)
-    if dtype.category <= dtypes.INT:
-        raise RuntimeError(
-            "linalg.vector_norm: dtype should be floating point or complex, but got "
-            f"{scalar_type_name(dtype)}"
-        )
-    if dtype.is_complex != self.is_complex():
-        kind = "complex" if self.is_complex() else "real"
-        raise RuntimeError(
-            f"linalg.vector_norm: dtype should be {kind} for {kind} inputs, but got "
-            f"{scalar_type_name(dtype)}"
-        )
-    return self.to(dtype)
-
-
 @operator(
     "linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, "
     "*, ScalarType? dtype=None) -> Tensor",
     tags="out",
-    variants="function",
+    variants="private",
 )
 def linalg_vector_norm(self, ord, dim, keepdim, *, dtype):
     """The vector norm of order ``ord`` over dims (all of them for None)."""
-    x = _norm_input(self, dtype)
+    name = "linalg.vector_norm"
+    check_floating(self, name)
+    x = norm_input(self, None if dtype is None else as_dtype(dtype), name)
     kind = x.dtype.to_real() if x.is_complex() else x.dtype
     dims = reduction_dims(dim, x.ndim)
     x = single(x)
@@ -281,14 +262,11 @@ derive(linalg_vector_norm, self=norm_backward)
 )
 def norm(self, p, dim=None, keepdim=False, *, dtype=None):
     """The vector norm of order ``p`` ("fro": 2) over dims."""
-    if p == "nuc":
-        return torch.linalg_matrix_norm(
-            self, "nuc", (-2, -1) if dim is None else dim, keepdim, dtype=dtype
-        )
     if p is None or p == "fro":
         p = 2.0
     elif isinstance(p, str):
-        raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found: {p}")
+        dims = (-2, -1) if dim is None else as_ints(dim)
+        return torch.linalg_matrix_norm(self, p, dims, keepdim, dtype=dtype)
     return torch.linalg_vector_norm(self, p, dim, keepdim, dtype=dtype)
 
 

@@ -167,10 +167,13 @@ def view_dtype(self, dtype):
 @operator("reshape(Tensor(a) self, int[] shape) -> Tensor(a)")
 def reshape(self, shape):
     """The same elements in another shape: a view where possible, else a copy."""
-    own = self._shape
-    new = infer_size(as_ints(shape), numel_of(own))
-    if view_strides(own, self._backend.strides(self._data), new) is not None:
-        return self.view(new)
+    new = as_ints(shape)
+    try:
+        return self.view(*new) if new else self.view(())
+    except RuntimeError as error:
+        if "not compatible" not in str(error):
+            raise
+    new = infer_size(new, numel_of(self._shape))
     return torch._unsafe_view(self.clone(memory_format=contiguous_format), new)
 
 

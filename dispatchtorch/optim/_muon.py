@@ -104,7 +104,8 @@ class Muon(RuleOptimizer):
             change = grad.lerp(buffer, momentum) if nesterov else buffer
             change = _orthogonalized(change, coefficients, steps, eps)
             param.mul_(kept)
-            param.add_(change, alpha=-lr * adjusted(*param.shape))
+            scale = -lr * adjusted(*param.shape)
+            param.add_(change.to(param.dtype), alpha=scale)
 
         return update
 
@@ -127,7 +128,9 @@ def _orthogonalized(
     # A spectral norm of at most one, which the iteration needs to converge.
     x = x / x.norm().clamp(min=eps)
     for _ in range(steps):
-        gram = x @ x.T
-        gram = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.addmm(x, gram, x, beta=a)
+        # Sums of products are rounded to bfloat16 as a whole.
+        gram = (x @ x.T).float()
+        gram = torch.addmm(gram, gram, gram, beta=b, alpha=c).bfloat16().float()
+        wide = x.float()
+        x = torch.addmm(wide, gram, wide, beta=a).bfloat16()
     return x.T if tall else x

@@ -13,11 +13,11 @@ Weight decay, ``maximize``, counting steps, complex parameters, ``foreach`` and
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dispatchtorch as torch
+from dispatchtorch._threads import in_shares
 from dispatchtorch.dispatch.state import tls
 
 from ._tensor_list import TensorList
@@ -356,37 +356,6 @@ def _ascending(update: Update) -> Update:
     return ascend
 
 
-def _in_threads(part: Callable[[int, int], None], size: int) -> None:
-    """``part(start, stop)`` of equal shares of ``size`` elements, one a thread."""
-    count = min(torch.get_num_threads(), size // (2 * _BLOCK))
-    # Modes and profilers watch the thread that they were entered in.
-    if count < 2 or tls.include:
-        part(0, size)
-        return
-    share = -(-size // (count * _BLOCK)) * _BLOCK
-    pool = _pool(count - 1)
-    waiting = [
-        pool.submit(part, i, min(i + share, size)) for i in range(share, size, share)
-    ]
-    part(0, share)
-    for each in waiting:
-        each.result()
-
-
-_pools: dict[int, Any] = {}
-
-
-def _pool(count: int) -> Any:
-    from concurrent.futures import ThreadPoolExecutor
-
-    found = _pools.get(count)
-    if found is None:
-        if not _pools:  # a process that is forked has none of the threads
-            os.register_at_fork(after_in_child=_pools.clear)
-        found = _pools[count] = ThreadPoolExecutor(count, "optimizer")
-    return found
-
-
 # Elements of a block: what a rule works on then stays in a core's cache.
 _BLOCK = 1 << 16
 
@@ -423,7 +392,10 @@ def _by_blocks(
                 p, g, *kept = [line[i:end].data for line in lines]
                 update(p, g, dict(zip(names, kept, strict=True)), step)
 
-        _in_threads(part, size)
+        if tls.include:  # modes and profilers watch this thread alone
+            part(0, size)
+        else:
+            in_shares(part, size, 2 * _BLOCK)
 
     return blocks
 

@@ -106,7 +106,7 @@ class LBFGS(Optimizer):
         group = self.param_groups[0]
         lr = group["lr"]
         if isinstance(lr, torch.Tensor):
-            lr = lr.item()
+            lr = lr.squeeze()
         max_iter, max_eval = group["max_iter"], group["max_eval"]
         small_grad, small_change = group["tolerance_grad"], group["tolerance_change"]
         search, history = group["line_search_fn"], group["history_size"]
@@ -198,8 +198,23 @@ class LBFGS(Optimizer):
             ):
                 break
 
+        # State dicts list their entries in this order.
         state.update(d=direction, t=length, prev_flat_grad=old_grad, prev_loss=old_loss)
+        for name in _ORDER:
+            state[name] = state.pop(name)
         return first_loss
+
+
+_ORDER = (
+    "d",
+    "t",
+    "old_dirs",
+    "old_stps",
+    "ro",
+    "H_diag",
+    "prev_flat_grad",
+    "prev_loss",
+)
 
 
 def _remember(state: dict[str, Any], change: Any, step: Any, size: int) -> None:

@@ -51,16 +51,22 @@ class SparseAdam(RuleOptimizer):
         check_betas(betas)
         defaults = {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize}
         super().__init__(params, defaults)
-        sparse = [
-            [i, j]
+        places = [
+            ([i, j], param)
             for i, group in enumerate(self.param_groups)
             for j, param in enumerate(group["params"])
-            if param.is_sparse
         ]
+        sparse = [place for place, param in places if param.is_sparse]
         if sparse:
             raise ValueError(
                 f"Sparse params at indices {sparse}: SparseAdam requires dense "
                 "parameter tensors"
+            )
+        pairs = [place for place, param in places if param.is_complex()]
+        if pairs:
+            raise ValueError(
+                f"Complex params at indices {pairs}: SparseAdam does not support "
+                "complex parameters"
             )
 
     def _check_sparse(self, group: Mapping[str, Any]) -> None:

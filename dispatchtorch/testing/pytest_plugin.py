@@ -76,7 +76,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
     kind = config.stash[_KIT].backend.device_type
     counts = device_layer.fallback_counts().items()
-    moved = [(name, calls, size) for (name, where), (calls, size) in counts if where == kind]
+    moved = [
+        (name, calls, size) for (name, where), (calls, size) in counts if where == kind
+    ]
     if moved:
         terminalreporter.section("crossings to the host")
         for name, calls, size in sorted(moved, key=lambda each: -each[1]):

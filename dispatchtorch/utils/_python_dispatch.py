@@ -182,9 +182,7 @@ def return_and_correct_aliasing(
         return out
     outputs = list(out) if isinstance(out, (list, tuple)) else [out]
     made = [
-        next(
-            (written[n] for n in result.alias_info.before_set if n in written), output
-        )
+        next((written[n] for n in result.alias_info.before_set if n in written), output)
         if result.alias_info is not None
         else output
         for result, output in zip(schema.returns, outputs, strict=False)

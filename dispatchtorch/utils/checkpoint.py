@@ -212,7 +212,7 @@ class _Surroundings:
                 stack.callback(_apply, now)
                 _apply(self.generators)
             for options in self.autocasts:
-                stack.enter_context(torch.autocast(**options))  # type: ignore[arg-type,arg-type,arg-type]
+                stack.enter_context(torch.autocast(**options))  # type: ignore[arg-type]
             yield
 
 

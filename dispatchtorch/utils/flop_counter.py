@@ -65,7 +65,9 @@ def register_flop_formula(
 
 
 @register_flop_formula(aten.mm)
-def mm_flop(a_shape: Any, b_shape: Any, *args: Any, out_shape: Any = None, **kw: Any) -> int:
+def mm_flop(
+    a_shape: Any, b_shape: Any, *args: Any, out_shape: Any = None, **kw: Any
+) -> int:
     """Two for each multiplication and addition of a matrix product."""
     (m, k), (_, n) = a_shape, b_shape
     return int(m * n * 2 * k)
@@ -165,7 +167,9 @@ def _shown(number: int, suffix: int) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    widths[1:] = [max(w, len(h) + 2) for w, h in zip(widths[1:], header[1:], strict=True)]
+    widths[1:] = [
+        max(w, len(h) + 2) for w, h in zip(widths[1:], header[1:], strict=True)
+    ]
     widths[0] = max(widths[0], len(header[0]) + 2)
 
     def line(cells: list[str]) -> str:
@@ -196,7 +200,9 @@ class FlopCounterMode:
         if mods is not None:
             import warnings
 
-            warnings.warn("mods argument is not needed anymore, you can stop passing it")
+            warnings.warn(
+                "mods argument is not needed anymore, you can stop passing it"
+            )
         self.flop_counts: dict[str, dict[Any, int]] = defaultdict(
             lambda: defaultdict(int)
         )
@@ -207,7 +213,10 @@ class FlopCounterMode:
         custom = custom_mapping or {}
         self.flop_registry = {
             **flop_registry,
-            **{k: v if getattr(v, "_get_raw", False) else _raw(v) for k, v in custom.items()},
+            **{
+                k: v if getattr(v, "_get_raw", False) else _raw(v)
+                for k, v in custom.items()
+            },
         }
 
     def get_total_flops(self) -> int:
@@ -261,7 +270,9 @@ class FlopCounterMode:
 
     def __exit__(self, *exc_info: Any) -> None:
         if self.mode is None:
-            raise AssertionError("Internal error: FlopCounter.__exit__ called but mode is None")
+            raise AssertionError(
+                "Internal error: FlopCounter.__exit__ called but mode is None"
+            )
         self.mode.__exit__(*exc_info)
         self.mode = None
         self.mod_tracker.__exit__()
@@ -300,4 +311,3 @@ class _CountingMode(TorchDispatchMode):
         packet = func.overloadpacket
         out = func(*args, **kwargs)
         return self.counter._count(packet, out, args, kwargs)
-

@@ -7,10 +7,6 @@ from typing import Any
 
 import dispatchtorch as torch
 from dispatchtorch.autograd.engine import queue_callback
-from dispatchtorch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
 from dispatchtorch.utils._pytree import tree_flatten
 
 __all__ = ["ModuleTracker"]
@@ -96,9 +92,10 @@ class ModuleTracker:
         self._append(name)
 
     def __enter__(self) -> ModuleTracker:
+        module = torch.nn.modules.module
         self._hooks = [
-            register_module_forward_pre_hook(self._before),
-            register_module_forward_hook(self._after, always_call=True),
+            module.register_module_forward_pre_hook(self._before),
+            module.register_module_forward_hook(self._after, always_call=True),
         ]
         return self
 

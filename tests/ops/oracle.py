@@ -230,7 +230,7 @@ def _close(a: Any, b: Any, rtol: float | None, atol: float | None, label: str) -
 
 
 def _array(t: Any) -> np.ndarray:
-    t = t.detach().cpu()
+    t = t.detach().cpu().resolve_conj().resolve_neg()
     name = repr(t.dtype)
     if name in ("torch.bfloat16", "torch.float16"):
         t = t.float()

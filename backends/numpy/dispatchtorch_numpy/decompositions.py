@@ -223,7 +223,7 @@ def _eliminate(x: Array, pivots: Array, info: Array) -> None:
 def row_order(pivots: Array, rows: int) -> Array:
     """The permutation that swaps of row i with row pivots[i] (from 1) make in turn."""
     count = pivots.shape[-1]
-    flat = pivots.reshape((-1, count)).tolist()
+    flat = pivots.reshape((math.prod(pivots.shape[:-1]), count)).tolist()
     made = np.empty((len(flat), rows), np.int64)
     for place, swaps in zip(made, flat, strict=True):
         order = list(range(rows))

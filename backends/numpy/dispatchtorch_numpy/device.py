@@ -10,6 +10,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
 from dispatchtorch_numpy import (
+    _layout,
     fft,
     fused,
     indexing,
@@ -83,6 +84,7 @@ class NumpyBackend(XpBackend):
     is_host = True
     indexed = False
     xp = np
+    arrange = staticmethod(_layout.arranged)
 
     def __init__(self) -> None:
         super().__init__()

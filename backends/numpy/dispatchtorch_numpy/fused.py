@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from dispatchtorch._threads import in_shares
 from dispatchtorch_numpy import _fused_blocks, special
 from dispatchtorch_numpy._fused_blocks import is_half as _is_half
 from dispatchtorch_numpy._fused_blocks import single as _single
@@ -76,12 +77,17 @@ def _by_chunks(xp: Any, function: Function, x: Any, rest: Any) -> Any:
     flat = [a.reshape(-1) for a in arrays]
     made = xp.empty(x.shape, x.dtype)
     target = made.reshape(-1)
-    for start in range(0, x.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        piece = function(*[a[part] for a in flat], *others)
-        if piece is NotImplemented:
-            return NotImplemented
-        target[part] = piece
+    first = function(*[a[:_CHUNK] for a in flat], *others)
+    if first is NotImplemented:
+        return NotImplemented
+    target[:_CHUNK] = first
+
+    def share(start: int, stop: int) -> None:
+        for i in range(max(start, _CHUNK), stop, _CHUNK):
+            part = slice(i, min(i + _CHUNK, stop))
+            target[part] = function(*[a[part] for a in flat], *others)
+
+    in_shares(share, x.size, _CHUNK)
     return made
 
 
@@ -285,39 +291,43 @@ def _softmax(xp: Any) -> dict[str, Function]:
         rows = [a.reshape(-1, shape[-1]) for a in arrays]
         made = xp.empty(rows[0].shape, rows[0].dtype)
         step = max(1, _CHUNK // shape[-1])
-        for start in range(0, len(made), step):
-            part = slice(start, start + step)
-            made[part] = function(*[r[part] for r in rows], 1)
+
+        def share(start: int, stop: int) -> None:
+            for i in range(start, stop, step):
+                part = slice(i, min(i + step, stop))
+                function(*[r[part] for r in rows], 1, out=made[part])
+
+        in_shares(share, len(made), step)
         return made.reshape(shape)
 
     def dense(x: Any) -> Any:
         return x if x.flags.c_contiguous else xp.ascontiguousarray(x)
 
     @wide
-    def softmax(x: Any, dim: int) -> Any:
+    def softmax(x: Any, dim: int, out: Any = None) -> Any:
         x = dense(x)
-        made = x - greatest(x, dim, None, None, True)
+        made = xp.subtract(x, greatest(x, dim, None, None, True), out=out)
         exp(made, out=made)
         made /= total(made, dim, None, None, True)
         return made
 
     @wide
-    def log_softmax(x: Any, dim: int) -> Any:
+    def log_softmax(x: Any, dim: int, out: Any = None) -> Any:
         x = dense(x)
-        made = x - greatest(x, dim, None, None, True)
+        made = xp.subtract(x, greatest(x, dim, None, None, True), out=out)
         sums = total(exp(made), dim, None, None, True)
         made -= xp.log(sums)
         return made
 
     @wide
-    def softmax_backward(grad: Any, output: Any, dim: int) -> Any:
-        made = grad * output
+    def softmax_backward(grad: Any, output: Any, dim: int, out: Any = None) -> Any:
+        made = xp.multiply(grad, output, out=out)
         made -= output * total(made, dim, None, None, True)
         return made
 
     @wide
-    def log_softmax_backward(grad: Any, output: Any, dim: int) -> Any:
-        made = exp(output)
+    def log_softmax_backward(grad: Any, output: Any, dim: int, out: Any = None) -> Any:
+        made = exp(output, out=out)
         made *= total(grad, dim, None, None, True)
         return xp.subtract(grad, made, out=made)
 

@@ -34,8 +34,10 @@ def kernels_for(xp: Any) -> Kernels:
             root = root.base
         steps = tuple([s * size for s in strides])
         if xp is np:
+            dense = root.flags.c_contiguous and x.dtype.kind != "V"
+            memory = root if dense else _buffer(root)
             try:
-                return np.ndarray(shape, x.dtype, _buffer(root), offset * size, steps)
+                return np.ndarray(shape, x.dtype, memory, offset * size, steps)
             except ValueError:
                 # An empty view may begin past the end.
                 if 0 not in shape:
@@ -49,6 +51,35 @@ def kernels_for(xp: Any) -> Kernels:
         if target.dtype != source.dtype:
             source = cast_for_copy(source, target.dtype)
         target[...] = source
+
+    @kernel("fill_.Scalar")
+    def fill_(x: Any, value: Any) -> Any:
+        try:
+            if x.dtype.kind in "fc":
+                x.fill(value)
+                return None
+        except (TypeError, OverflowError):
+            pass
+        return NotImplemented
+
+    @kernel("masked_fill.Scalar")
+    def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+        flags = x.flags
+        if x.dtype.kind not in "fc" or not (flags.c_contiguous or flags.f_contiguous):
+            return NotImplemented
+        made = x.copy("K")
+        declined = masked_fill_(made, mask, value)
+        return made if declined is None else declined
+
+    @kernel("masked_fill_.Scalar")
+    def masked_fill_(x: Any, mask: Any, value: Any) -> Any:
+        if x.dtype.kind not in "fc" or mask.ndim > x.ndim:
+            return NotImplemented
+        try:
+            xp.copyto(x, value, where=mask)
+        except (TypeError, ValueError):  # a mask of another shape
+            return NotImplemented
+        return None
 
     @kernel("clone")
     def clone(x: Any, memory_format: Any) -> Any:
@@ -74,9 +105,22 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("view")
     def view(x: Any, size: Any) -> Any:
-        if not x.flags.c_contiguous or (size and min(size) < -1):
+        if not x.flags.c_contiguous:
             return NotImplemented
-        return x.reshape(size)
+        made = x.reshape(size)
+        # NumPy takes any negative size for the unknown one.
+        return made if made.shape == size or -1 in size else NotImplemented
+
+    @kernel("unsqueeze")
+    def unsqueeze(x: Any, dim: int) -> Any:
+        if not x.flags.c_contiguous or not 0 <= dim <= x.ndim or not x.size:
+            return NotImplemented
+        shape = x.shape
+        return x.reshape((*shape[:dim], 1, *shape[dim:]))
+
+    @kernel("squeeze")
+    def squeeze(x: Any) -> Any:
+        return x.squeeze() if x.size else NotImplemented
 
     @kernel("transpose")
     def transpose(x: Any, dim0: int, dim1: int) -> Any:
@@ -139,30 +183,38 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("scatter_add")
     def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
-        made = x.copy()
+        made = x.copy("K")
+        scatter_add_(made, dim, index, src)
+        return made
+
+    @kernel("scatter_add_")
+    def scatter_add_(x: Any, dim: int, index: Any, src: Any) -> None:
         if not index.size:
-            return made
+            return
         if not x.ndim:
-            made += src.reshape(-1)[: index.size].sum(dtype=x.dtype)
-            return made
+            x += src.reshape(-1)[: index.size].sum(dtype=x.dtype)
+            return
         index, src = _same_rank(index, src)
         _check_range(xp, index, x.shape[dim], dim)
         src = src[tuple(slice(0, n) for n in index.shape)]
-        _add_at(xp, made, places(index, dim), src)
-        return made
+        _add_at(xp, x, places(index, dim), src)
 
     @kernel("scatter.src")
     def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
-        made = x.copy()
+        made = x.copy("K")
+        scatter_(made, dim, index, src)
+        return made
+
+    @kernel("scatter_.src")
+    def scatter_(x: Any, dim: int, index: Any, src: Any) -> None:
         if not index.size:
-            return made
+            return
         if not x.ndim:
-            made[...] = src.reshape(-1)[-1]
-            return made
+            x[...] = src.reshape(-1)[-1]
+            return
         index, src = _same_rank(index, src)
         _check_range(xp, index, x.shape[dim], dim)
-        made[places(index, dim)] = src[tuple(slice(0, n) for n in index.shape)]
-        return made
+        x[places(index, dim)] = src[tuple(slice(0, n) for n in index.shape)]
 
     def key_of(x: Any, indices: Any) -> Any:
         for d, each in enumerate(indices):
@@ -189,20 +241,23 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("index_put")
     def index_put(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
-        made = x.copy()
-        key = key_of(x, indices)
-        if accumulate:
-            _add_at(xp, made, key, values)
-        else:
-            try:
-                made[key] = values
-            except ValueError:
-                raise RuntimeError(
-                    f"shape mismatch: value tensor of shape {list(values.shape)} cannot "
-                    "be broadcast to indexing result of shape "
-                    f"{list(made[key].shape)}"
-                ) from None
+        made = x.copy("K")
+        index_put_(made, indices, values, accumulate)
         return made
+
+    @kernel("index_put_")
+    def index_put_(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
+        key = key_of(x, indices)
+        try:
+            if accumulate:
+                _add_at(xp, x, key, values)
+            else:
+                x[key] = values
+        except ValueError:
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(values.shape)} cannot be "
+                f"broadcast to indexing result of shape {list(x[key].shape)}"
+            ) from None
 
     @kernel("nonzero_")
     def nonzero(x: Any) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 __all__ = ["kernels_for"]
+
+#: Convolutions are done sample by sample where windows have so many elements each, and
+#: all of a sample's together are worth a product of their own and stay in cache.
+_ROWS, _LEAST, _CACHED = 128, 1 << 17, 1 << 19
 
 Kernels = dict[str, tuple[Callable[..., Any], bool]]
 
@@ -73,6 +78,35 @@ def kernels_for(xp: Any) -> Kernels:
             )
         ]
 
+    def by_samples(
+        x: Any,
+        weight: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        groups: int,
+        out: Any,
+    ) -> Any:
+        """A convolution whose windows stay in cache: those of one sample at a time."""
+        size = weight.shape[2:]
+        n, c, o = *x.shape[:2], weight.shape[0]
+        wide = reaching(x, size, stride, padding, dilation, out, 0)
+        matrix = weight.reshape(groups, o // groups, -1)
+        made = xp.empty((n, o, *out), x.dtype)
+        targets = made.reshape(n, groups, o // groups, -1)
+        places = list(itertools.product(*[range(k) for k in size]))
+
+        held = xp.empty((c, *size, *out), x.dtype)
+        flat = held.reshape(groups, matrix.shape[2], -1)
+        for i in range(n):
+            sample = wide[i : i + 1]
+            for place in places:
+                held[(slice(None), *place)] = shifted(
+                    sample, place, stride, dilation, out
+                )[0]
+            xp.matmul(matrix, flat, out=targets[i])
+        return made
+
     @kernel("_conv")
     def conv(
         x: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: int
@@ -92,6 +126,9 @@ def kernels_for(xp: Any) -> Kernels:
         n, o = x.shape[0], weight.shape[0]
         if x.size == 0 or weight.size == 0:
             return xp.zeros((n, o, *out), x.dtype)
+        rows = x.shape[1] * math.prod(size)
+        if rows >= _ROWS and _LEAST <= rows * math.prod(out) <= _CACHED:
+            return by_samples(x, weight, stride, padding, dilation, groups, out)
         flat = columns(x, size, stride, padding, dilation, out)
         if groups == 1:
             made = weight.reshape(o, -1) @ flat

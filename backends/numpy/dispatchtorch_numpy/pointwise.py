@@ -45,7 +45,8 @@ def astype(xp: Any, x: Any, host: Any) -> Any:
         x = _SATURATING[host.name](xp, x.astype(xp.float32))
     if (x.dtype.kind == "f" and host.kind in "iu") or x.dtype.kind == "V":
         return _float_to_int(xp, x, host) if host.kind in "iu" else x.astype(host)
-    return x.astype(host, order="K")
+    # NumPy would put the dims that broadcasting repeats innermost.
+    return x.astype(host, order="C" if 0 in x.strides else "K")
 
 
 # What PyTorch makes of numbers that these dtypes can't hold: the largest that they can;
@@ -130,7 +131,7 @@ def kernels_for(xp: Any) -> Kernels:
         made = xp.sign(x)
         return (
             xp.where(xp.isnan(x), x.dtype.type(0), made)
-            if x.dtype.kind == "f"
+            if x.dtype.kind in "fV"  # bfloat16 is a void to NumPy
             else made
         )
 

@@ -57,27 +57,29 @@ def kernels_for(xp: Any) -> Kernels:
 
     sum_all.natural = natural_sum  # type: ignore[attr-defined]
 
+    def rows(x: Any, made: Any) -> Any:
+        """A reduction of ``x`` in row-major order, as PyTorch's are."""
+        return made if x.flags.c_contiguous or made.ndim < 2 else made.copy()
+
     @kernel("sum.dim_IntList")
     def sum_(x: Any, dims: Any, keepdim: bool, dtype: Any) -> Any:
-        if dtype is None:
-            return add_reduce(x, dims, None, None, keepdim)
         host = dtype.host
         if host.kind == "V" or (host.itemsize == 2 and host.kind == "f"):
             # Half types accumulate in float32.
-            return add_reduce(x, dims, "float32", None, keepdim).astype(host)
-        return add_reduce(x, dims, host, None, keepdim)
+            return rows(x, add_reduce(x, dims, "float32", None, keepdim)).astype(host)
+        return rows(x, add_reduce(x, dims, host, None, keepdim))
 
-    @kernel("prod_")
-    def prod(x: Any, dims: Any, keepdim: bool, dtype: Any) -> Any:
-        return xp.multiply.reduce(x, dims, dtype.host, None, keepdim)
+    def reducer(name: str, ufunc: Any, host: Any = None) -> None:
+        @kernel(name)
+        def reduce(x: Any, dims: Any, keepdim: bool, dtype: Any = None) -> Any:
+            kind = host if dtype is None else dtype.host
+            return rows(x, ufunc.reduce(x, dims, kind, None, keepdim))
 
-    @kernel("amax")
-    def amax(x: Any, dims: Any, keepdim: bool) -> Any:
-        return xp.maximum.reduce(x, dims, None, None, keepdim)
-
-    @kernel("amin")
-    def amin(x: Any, dims: Any, keepdim: bool) -> Any:
-        return xp.minimum.reduce(x, dims, None, None, keepdim)
+    reducer("prod_", xp.multiply)
+    reducer("amax", xp.maximum)
+    reducer("amin", xp.minimum)
+    reducer("any_", xp.logical_or, bool)
+    reducer("all_", xp.logical_and, bool)
 
     @kernel("argmax_")
     def argmax(x: Any, dim: int) -> Any:
@@ -87,26 +89,29 @@ def kernels_for(xp: Any) -> Kernels:
     def argmin(x: Any, dim: int) -> Any:
         return xp.argmin(x, dim)
 
-    @kernel("any_")
-    def any_(x: Any, dims: Any, keepdim: bool) -> Any:
-        return xp.any(x, axis=dims, keepdims=keepdim)
+    def scan(name: str, function: Callable[..., Any]) -> None:
+        @kernel(name)
+        def run(x: Any, dim: int, dtype: Any) -> Any:
+            host = dtype.host
+            if not x.ndim:
+                return astype(xp, x, host)
+            if x.flags.c_contiguous:
+                return function(x, dim, host)
+            return function(x, dim, host, xp.empty(x.shape, host))
 
-    @kernel("all_")
-    def all_(x: Any, dims: Any, keepdim: bool) -> Any:
-        return xp.all(x, axis=dims, keepdims=keepdim)
-
-    @kernel("cumsum")
-    def cumsum(x: Any, dim: int, dtype: Any) -> Any:
-        return xp.cumsum(x, dim, dtype.host) if x.ndim else astype(xp, x, dtype.host)
-
-    @kernel("cumprod")
-    def cumprod(x: Any, dim: int, dtype: Any) -> Any:
-        return xp.cumprod(x, dim, dtype.host) if x.ndim else astype(xp, x, dtype.host)
+    scan("cumsum", xp.cumsum)
+    scan("cumprod", xp.cumprod)
 
     @kernel("sort_")
     def sort(x: Any, dim: int, descending: bool) -> Any:
         order = stable_order(xp, x, dim, descending)
-        return xp.take_along_axis(x, order, dim), order
+        values = xp.take_along_axis(x, order, dim)
+        if x.flags.c_contiguous:
+            return values, order
+        # The results lie in memory as the operand does.
+        made = xp.empty_like(x), xp.empty_like(x, dtype=order.dtype)
+        made[0][...], made[1][...] = values, order
+        return made
 
     return kernels
 

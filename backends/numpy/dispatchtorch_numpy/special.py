@@ -307,10 +307,14 @@ def kernels_for(xp: Any) -> Kernels:
         return functions.erf(x)
 
     def clamp(x: Any, low: Any, high: Any) -> Any:
-        of = x.dtype.type
-        if low is not None:
-            x = xp.maximum(x, of(low))
-        return x if high is None else xp.minimum(x, of(high))
+        def bound(value: Any) -> Any:
+            try:
+                return x.dtype.type(value)
+            except OverflowError:  # wraps around, as a C++ cast does
+                return xp.asarray(value).astype(x.dtype)
+
+        made = x if low is None else xp.maximum(x, bound(low))
+        return made if high is None else xp.minimum(made, bound(high))
 
     def heaviside(x: Any, values: Any) -> Any:
         return xp.where(x == 0, values, (x > 0).astype(x.dtype))

@@ -40,6 +40,10 @@ _MODES: dict[str, tuple[int, int, Any]] = {
 }
 
 
+#: What PyTorch checks the types of, in its order.
+_TYPES = {"bias": bool, "batch_first": bool, "input_size": int, "hidden_size": int}
+
+
 class RNNBase(Module):
     """What RNN, LSTM and GRU share.
 
@@ -130,11 +134,12 @@ class RNNBase(Module):
                 f"dropout={self.dropout} and num_layers={self.num_layers}",
                 stacklevel=4,
             )
-        for name in ("input_size", "hidden_size"):
+        for name, kind in _TYPES.items():
             value = getattr(self, name)
-            if not isinstance(value, int):
+            if not isinstance(value, kind):
                 raise TypeError(
-                    f"{name} should be of type int, got: {type(value).__name__}"
+                    f"{name} should be of type {kind.__name__}, got: "
+                    f"{type(value).__name__}"
                 )
         for name in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, name) <= 0:

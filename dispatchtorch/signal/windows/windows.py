@@ -17,10 +17,12 @@ def _points(
     M: Any,
     options: dict[str, Any],
     place: Callable[[], tuple[float, float]],
+    of_one: bool = True,
 ) -> tuple[Tensor, bool]:
     """``M`` points from ``first`` on by ``step``, as ``place()`` gives these two.
 
-    Also whether a window is still to be made of them: of none or one point it is done.
+    Also whether a window is still to be made of them: of no points it is done, and of
+    one too, unless ``of_one`` says that its place matters.
     Raises ValueError for a bad ``M``, dtype or layout.
     """
     if options["dtype"] is None:
@@ -38,7 +40,7 @@ def _points(
     first, step = place()
     if M == 0:
         return torch.empty((0,), **options), False
-    if M == 1:
+    if M == 1 and of_one:
         return torch.ones((1,), **options), False
     return torch.linspace(first, first + (M - 1) * step, M, **options), True
 
@@ -86,7 +88,7 @@ def exponential(
         return _centred(M, sym, tau)
 
     options = _options(dtype, layout, device, requires_grad)
-    k, unfinished = _points("exponential", M, options, place)
+    k, unfinished = _points("exponential", M, options, place, of_one=False)
     return torch.exp(-torch.abs(k)) if unfinished else k
 
 
@@ -102,7 +104,9 @@ def cosine(
     """Half a wave of a sine, sampled between its zeros."""
     step = math.pi / (M if sym or M <= 1 else M + 1) if M > 0 else 0.0
     options = _options(dtype, layout, device, requires_grad)
-    k, unfinished = _points("cosine", M, options, lambda: (step / 2, step))
+    k, unfinished = _points(
+        "cosine", M, options, lambda: (step / 2, step), of_one=False
+    )
     return torch.sin(k) if unfinished else k
 
 
@@ -126,7 +130,7 @@ def gaussian(
         return _centred(M, sym, std * math.sqrt(2))
 
     options = _options(dtype, layout, device, requires_grad)
-    k, unfinished = _points("gaussian", M, options, place)
+    k, unfinished = _points("gaussian", M, options, place, of_one=False)
     return torch.exp(-(k**2)) if unfinished else k
 
 
@@ -153,7 +157,6 @@ def kaiser(
         return k
     # In the window's dtype, so that the difference below never gets negative.
     bound = torch.tensor(beta, dtype=k.dtype, device=device)
-    k = torch.minimum(k, bound) if requires_grad is False else k
     return torch.i0(torch.sqrt(bound * bound - torch.pow(k, 2))) / torch.i0(bound)
 
 

@@ -92,7 +92,9 @@ def _copies(device: str) -> None:
     _expect(float(there.sum()) == 66.0, "the copy shares memory with the original")
     back = there.cpu()
     there.zero_()
-    _expect(float(back.sum()) == 66.0, "the copy shares memory with the device's tensor")
+    _expect(
+        float(back.sum()) == 66.0, "the copy shares memory with the device's tensor"
+    )
 
 
 @_check("conversions between dtypes")
@@ -230,7 +232,9 @@ def _versions(device: str) -> None:
     x = torch.ones(3, device=device, requires_grad=True)
     y = x.exp()
     y.add_(1)
-    _raised(lambda: y.sum().backward(), RuntimeError, "modified by an inplace operation")
+    _raised(
+        lambda: y.sum().backward(), RuntimeError, "modified by an inplace operation"
+    )
     _raised(lambda: x.add_(1), RuntimeError, "a leaf Variable that requires grad")
 
 
@@ -426,7 +430,9 @@ def _files(device: str) -> None:
     pair["base"].zero_()
     _expect(float(pair["view"].sum()) == 0.0, "loaded tensors don't share memory")
     weight = nn.Parameter(torch.ones(2, device=device))
-    _expect(through(weight, weights_only=True).requires_grad, "a parameter's flag is lost")
+    _expect(
+        through(weight, weights_only=True).requires_grad, "a parameter's flag is lost"
+    )
     model = nn.Linear(3, 2).to(device)
     other = nn.Linear(3, 2)
     other.load_state_dict(through(model.state_dict(), map_location="cpu"))
@@ -470,7 +476,9 @@ def _factories(device: str) -> None:
 @_check("errors are PyTorch's")
 def _errors(device: str) -> None:
     x = torch.ones(2, 3, device=device)
-    _raised(lambda: x + torch.ones(4, device=device), RuntimeError, "must match the size")
+    _raised(
+        lambda: x + torch.ones(4, device=device), RuntimeError, "must match the size"
+    )
     _raised(lambda: x @ x, RuntimeError, "shapes cannot be multiplied (2x3 and 2x3)")
     _raised(lambda: x[5], IndexError, "index 5 is out of bounds for dimension 0")
     _raised(lambda: x.sum(7), IndexError, "Dimension out of range")
@@ -478,7 +486,7 @@ def _errors(device: str) -> None:
     _raised(lambda: x.item(), RuntimeError, "cannot be converted to Scalar")
     _raised(lambda: x.backward(), RuntimeError, "does not require grad")
     index = torch.tensor([9], device=device)
-    _raised(lambda: x.index_select(0, index).cpu(), (IndexError, RuntimeError), "out of")  # type: ignore[arg-type]
+    _raised(lambda: x.index_select(0, index), IndexError, "index out of range")
     if torch.device(device).type == "cpu":
         return
     _raised(lambda: x + torch.ones(3), RuntimeError, "on the same device")

@@ -114,7 +114,7 @@ def _values(
     wanted, their_error = _call(function, *theirs, **their_kwargs)
     if our_error is not None or their_error is not None:
         return _differs(our_error, their_error)
-    wrong = _elsewhere(row, found, device, args, kwargs)
+    wrong = _misplaced(found, device, args, kwargs)
     if wrong:
         return wrong
     if row.undefined or row.random:
@@ -144,16 +144,16 @@ def _tensors(value: Any) -> list[Any]:
     return [t for t in flat(value) if isinstance(t, torch.Tensor)]
 
 
-def _elsewhere(
-    row: OperatorSamples, found: Any, device: str, args: Any, kwargs: Any
-) -> str | None:
-    """A result that isn't on the device."""
+def _misplaced(found: Any, device: str, args: Any, kwargs: Any) -> str | None:
+    """A result that isn't on the device, or whose array has another dtype."""
     expected = torch.device(device).type
-    if not _tensors((args, kwargs)) and "device" not in kwargs:
-        return None
+    here = _tensors((args, kwargs)) or "device" in kwargs
     for t in _tensors(found):
-        if t.device.type != expected:
+        if here and t.device.type != expected:
             return f"the result is on {t.device}, expected {expected}"
+        native = t._backend.dtype(t._data)
+        if native is not t.dtype:
+            return f"dtype {native.name}, expected {t.dtype.name}"
     return None
 
 
@@ -251,7 +251,9 @@ def _takes_out(row: OperatorSamples) -> bool:
     from dispatchtorch.dispatch.operator import packets
 
     packet = packets.get(row.operator)
-    if packet is None or "." in row.name and not row.name.startswith(("special", "lin")):
+    if packet is None or (
+        "." in row.name and not row.name.startswith(("special", "lin"))
+    ):
         return False
     return any(has_out(op, "function") for op in packet.overloads)
 
@@ -274,41 +276,52 @@ def _gradients(
         rtol, atol = tolerances(dtype)
         return rtol * 10, atol * 10
 
-    for order, (a, b) in enumerate(zip(ours, theirs, strict=False), 1):
+    for name, a, b in zip(_ORDERS, ours, theirs, strict=False):
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
             if (x is None) != (y is None):
-                missing = "no gradient" if x is None else "a gradient"
-                return f"gradient {i} of order {order}: {missing}, unlike on cpu"
+                missing = "none" if x is None else "there is one"
+                return f"{name} {i}: {missing}, unlike on cpu"
             words = None if x is None else difference(x, y, looser)
             if words:
-                return f"gradient {i} of order {order}: {words}"
+                return f"{name} {i}: {words}"
     if len(ours) != len(theirs):
         return "gradients can be differentiated again on one device only"
     return None
 
 
+#: What is compared: backward alone may take other kernels than with create_graph.
+_ORDERS = ("gradient", "gradient with create_graph", "second gradient")
+
+
 def _derived(row: OperatorSamples, sample: Sample, where: str) -> Any:
-    """([gradients of each order], None) or (None, the error)."""
+    """(gradients in the order of ``_ORDERS``, None) or (None, the error)."""
     args, kwargs = sample.build(torch, where, grad=True)
     leaves = [t for t in _tensors((args, kwargs)) if t.requires_grad]
 
-    def run() -> list[list[Any]]:
-        outputs = [t for t in _tensors(row.find(torch)(*args, **kwargs))]
-        outputs = [t for t in outputs if t.requires_grad]
-        found = []
-        for order in range(row.grads):
-            if not outputs:
-                break
-            last = order + 1 == row.grads
-            grads = torch.autograd.grad(
+    def grads(outputs: list[Any], order: int, graph: bool) -> list[Any]:
+        weights = [_weight(t, order) for t in outputs]
+        return list(
+            torch.autograd.grad(
                 outputs,
                 leaves,
-                [_weight(t, order) for t in outputs],
-                create_graph=not last,
+                weights,
+                retain_graph=True,
+                create_graph=graph,
                 allow_unused=True,
             )
-            found.append([None if t is None else t.detach() for t in grads])
-            outputs = [t for t in grads if t is not None and t.requires_grad]
+        )
+
+    def run() -> list[list[Any]]:
+        results = _tensors(row.find(torch)(*args, **kwargs))
+        outputs = [t for t in results if t.requires_grad]
+        if not outputs:
+            return []
+        found = [grads(outputs, 0, False)]
+        if row.grads > 1:
+            found.append(grads(outputs, 0, True))
+            again = [t for t in found[-1] if t is not None and t.requires_grad]
+            if again:
+                found.append(grads(again, 1, False))
         return found
 
     return _call(run)
@@ -350,5 +363,3 @@ def _raises(row: OperatorSamples, failure: Any, device: str) -> str | None:
 
 
 _CHECKS = (_values, _random_state, _aliasing, _inplace, _out, _gradients)
-
-

@@ -274,10 +274,10 @@ class Draw:
                 first = max(first, 0)
                 last = max(last, first + 1)
             return self._rng.integers(first, last, shape).astype(dtype)
-        first, last = -3.0 if low is None else low, 3.0 if high is None else high
-        values = self._real(shape, first, last)
+        bounds = -3.0 if low is None else low, 3.0 if high is None else high
+        values = self._real(shape, *bounds)
         if kind == "c":
-            values = values + 1j * self._real(shape, first, last)
+            values = values + 1j * self._real(shape, *bounds)
         return rounded(values, dtype)
 
     def _real(self, shape: tuple[int, ...], low: float, high: float) -> Any:

@@ -83,8 +83,12 @@ ROWS: list[OperatorSamples] = [
         cases(f"{name}_window", _made((6,), (5, False), (1,), (0,)), "f", grads=0)
         for name in ("bartlett", "blackman", "hann")
     ],
-    cases("hamming_window", _made((6,), (5, False), (5, True, 0.5), (4, True, 0.5, 0.4)),
-          "f", grads=0),
+    cases(
+        "hamming_window",
+        _made((6,), (5, False), (5, True, 0.5), (4, True, 0.5, 0.4)),
+        "f",
+        grads=0,
+    ),
     cases("kaiser_window", _made((6,), (5, False), (5, True, 8.0), (1,)), "f", grads=0),
     cases("stft", _stft, "f", loose=10),
     cases("istft", _istft, "c", loose=10),

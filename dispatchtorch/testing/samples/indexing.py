@@ -130,7 +130,9 @@ def _getitem(g: Draw) -> Iterator[Any]:
         "index 4 is out of bounds for dimension 0 with size 2",
     )
     yield Failure(
-        S(g(2, 3), (0, 0, 0)), "IndexError", "too many indices for tensor of dimension 2"
+        S(g(2, 3), (0, 0, 0)),
+        "IndexError",
+        "too many indices for tensor of dimension 2",
     )
 
 
@@ -168,7 +170,9 @@ def _embedding(g: Draw) -> Iterator[Any]:
     yield S(g.index(high=5), g(5, 4), padding_idx=1)
     yield S(g.of([0, 0, 1], "int64"), g(5, 4), scale_grad_by_freq=True)
     yield S(g.index(0, high=5), g(5, 4))
-    yield Failure(S(g.of([7], "int64"), g(5, 4)), "IndexError", "index out of range in self")
+    yield Failure(
+        S(g.of([7], "int64"), g(5, 4)), "IndexError", "index out of range in self"
+    )
 
 
 def _bags(g: Draw) -> Iterator[Any]:
@@ -177,8 +181,9 @@ def _bags(g: Draw) -> Iterator[Any]:
         yield S(index, g(5, 3), offsets, mode=mode)
         yield S(g.index(2, 3, high=5), g(5, 3), mode=mode)
     yield S(index, g(5, 3), offsets, mode="sum", per_sample_weights=g(6))
-    yield S(index, g(5, 3), g.of([0, 2, 6], "int64"), mode="sum",
-            include_last_offset=True)
+    yield S(
+        index, g(5, 3), g.of([0, 2, 6], "int64"), mode="sum", include_last_offset=True
+    )
 
 
 ROWS: list[OperatorSamples] = [
@@ -195,30 +200,66 @@ ROWS: list[OperatorSamples] = [
     cases("Tensor.__getitem__", _getitem, _ALL, covers="index slice"),
     cases("Tensor.__setitem__", _setitem, _ALL, grads=0, covers="copy_ fill_"),
     cases("masked_fill", _masked_fill, _ALL),
-    cases("masked_select", lambda g: [S(g(2, 3), g.mask(2, 3)), S(g(2, 3), g.mask(3))],
-          _ALL),
-    cases("masked_scatter", lambda g: [S(g(2, 3), g.mask(2, 3), g(6)),
-          S(g(2, 3), g.mask(3), g(6))], _ALL),
-    cases("take", lambda g: [S(g(2, 3), g.of([[0, 5], [-1, 2]], "int64")), S(g(),
-          g.index(2, high=1))], _ALL, "np.take"),
+    cases(
+        "masked_select",
+        lambda g: [S(g(2, 3), g.mask(2, 3)), S(g(2, 3), g.mask(3))],
+        _ALL,
+    ),
+    cases(
+        "masked_scatter",
+        lambda g: [S(g(2, 3), g.mask(2, 3), g(6)), S(g(2, 3), g.mask(3), g(6))],
+        _ALL,
+    ),
+    cases(
+        "take",
+        lambda g: [
+            S(g(2, 3), g.of([[0, 5], [-1, 2]], "int64")),
+            S(g(), g.index(2, high=1)),
+        ],
+        _ALL,
+        "np.take",
+    ),
     cases("put", _put, _ALL),
     cases("take_along_dim", _repeated, _ALL, _take_along),
-    cases("nonzero", lambda g: [S(g(2, 3)), S(g()), S(g(0, 2)),
-          S(g(2, 3), as_tuple=True)], _ALL),
-    cases("nonzero_static", lambda g: [S(g(2, 3), size=3), S(g(2, 3), size=9,
-          fill_value=-2)], _ALL),
-    cases("_unsafe_masked_index", lambda g: [S(g(3, 4), g.mask(2), (g.of([0, 2],
-          "int64"), g.of([1, 3], "int64")), 0)], "f"),
-    cases("_unsafe_masked_index_put_accumulate", lambda g: [S(g(3, 4), g.mask(2), (g.of(
-          [0, 2], "int64"), g.of([1, 3], "int64")), g(2))], "f"),
+    cases(
+        "nonzero",
+        lambda g: [S(g(2, 3)), S(g()), S(g(0, 2)), S(g(2, 3), as_tuple=True)],
+        _ALL,
+    ),
+    cases(
+        "nonzero_static",
+        lambda g: [S(g(2, 3), size=3), S(g(2, 3), size=9, fill_value=-2)],
+        _ALL,
+    ),
+    cases(
+        "_unsafe_masked_index",
+        lambda g: [
+            S(g(3, 4), g.mask(2), (g.of([0, 2], "int64"), g.of([1, 3], "int64")), 0)
+        ],
+        "f",
+    ),
+    cases(
+        "_unsafe_masked_index_put_accumulate",
+        lambda g: [
+            S(g(3, 4), g.mask(2), (g.of([0, 2], "int64"), g.of([1, 3], "int64")), g(2))
+        ],
+        "f",
+    ),
     cases("argwhere", lambda g: [S(g(2, 3)), S(g())], _ALL),
     cases("unravel_index", lambda g: [S(g.index(3, high=6), (2, 3))], ("int64",)),
     cases("nn.functional.embedding", _embedding, "fh"),
     cases("nn.functional.embedding_bag", _bags, "f", grads=1, covers="_embedding_bag"),
-    cases("embedding_renorm_", lambda g: [S(g(4, 3), g.of([0, 2], "int64"), 1.0, 2.0)],
-          "f", grads=0),
-    cases("nn.functional.one_hot", lambda g: [S(g.of([0, 2, 1])), S(g.of([[1]]), 4)],
-          ("int64",)),
+    cases(
+        "embedding_renorm_",
+        lambda g: [S(g(4, 3), g.of([0, 2], "int64"), 1.0, 2.0)],
+        "f",
+        grads=0,
+    ),
+    cases(
+        "nn.functional.one_hot",
+        lambda g: [S(g.of([0, 2, 1])), S(g.of([[1]]), 4)],
+        ("int64",),
+    ),
     cases("tril_indices", lambda g: [S(3, 4), S(2, 3, 1)], ("int64",)),
     cases("triu_indices", lambda g: [S(3, 4), S(2, 3, -1)], ("int64",)),
 ]

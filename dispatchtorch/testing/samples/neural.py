@@ -17,7 +17,9 @@ F = "nn.functional."
 _REDUCTIONS = ("mean", "sum", "none")
 
 
-def _row(name: str, generate: Any, dtypes: str = "fh", **options: Any) -> OperatorSamples:
+def _row(
+    name: str, generate: Any, dtypes: str = "fh", **options: Any
+) -> OperatorSamples:
     return cases(F + name, generate, dtypes, options.pop("reference", None), **options)
 
 
@@ -54,8 +56,16 @@ ACTIVATIONS = table(
     ),
     unary,
 ) + [
-    _row("gelu", lambda g: [S(g(2, 3)), S(g(2, 3), approximate="tanh"), S(g()),
-         S(g(0, 3)), S(g(3, 2, layout="transposed"))]),
+    _row(
+        "gelu",
+        lambda g: [
+            S(g(2, 3)),
+            S(g(2, 3), approximate="tanh"),
+            S(g()),
+            S(g(0, 3)),
+            S(g(3, 2, layout="transposed")),
+        ],
+    ),
     _row("elu", _with({"alpha": 1.5})),
     _row("celu", _with({"alpha": 1.5})),
     _row("selu", unary),
@@ -65,8 +75,18 @@ ACTIVATIONS = table(
     _row("softshrink", _with({"lambd": 0.3})),
     _row("hardshrink", _with({"lambd": 0.3})),
     _row("threshold", lambda g: [S(g(2, 3), 0.5, 2)], "fhi"),
-    _row("glu", lambda g: [S(g(2, 4)), S(g(4, 3), 0), Failure(S(g(3)), "RuntimeError",
-         "Halving dimension must be even, but dimension 0 is size 3")]),
+    _row(
+        "glu",
+        lambda g: [
+            S(g(2, 4)),
+            S(g(4, 3), 0),
+            Failure(
+                S(g(3)),
+                "RuntimeError",
+                "Halving dimension must be even, but dimension 0 is size 3",
+            ),
+        ],
+    ),
     _row("prelu", lambda g: [S(g(2, 3, 2), g(3)), S(g(3), g(1)), S(g(), g())]),
     _row("rrelu", lambda g: [S(g(2, 3))]),
     _row("softmin", lambda g: [S(g(2, 3), 1)]),
@@ -95,7 +115,9 @@ def _conv(dims: int, transposed: bool = False) -> Any:
 
 
 def _convolution(g: Draw) -> Iterator[Any]:
-    yield S(g(1, 2, 4, 4), g(3, 2, 2, 2), g(3), [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+    yield S(
+        g(1, 2, 4, 4), g(3, 2, 2, 2), g(3), [1, 1], [1, 1], [1, 1], False, [0, 0], 1
+    )
     yield S(g(1, 2, 3, 3), g(2, 3, 2, 2), None, [2, 2], [0, 0], [1, 1], True, [1, 1], 1)
 
 
@@ -132,6 +154,14 @@ def _adaptive(dims: int, average: bool) -> Any:
         yield S(_apart(g, 1, 2, *size), 1)
 
     return generate
+
+
+def _pool_of_two(dims: int) -> Any:
+    return lambda g: [S(_apart(g, 1, 2, *(4,) * dims), [2] * dims)]
+
+
+def _to_size(dims: int, align: tuple[bool, ...]) -> Any:
+    return lambda g: [S(g(1, 2, *(3,) * dims), [5] * dims, *align)]
 
 
 def _pairs(*extra: dict[str, Any], **drawn: Any) -> Any:
@@ -198,8 +228,9 @@ def _reduced(make: Any) -> Any:
 def _ctc(g: Draw) -> Iterator[Any]:
     lengths = (g.of([5, 4], "int64"), g.of([2, 1], "int64"))
     for reduction in _REDUCTIONS:
-        yield S(g(5, 2, 4), g.of([[1, 2], [3, 1]], "int64"), *lengths,
-                reduction=reduction)
+        yield S(
+            g(5, 2, 4), g.of([[1, 2], [3, 1]], "int64"), *lengths, reduction=reduction
+        )
     yield S(g(5, 2, 4), g.of([[1, 2], [3, 1]], "int64"), (5, 4), (2, 1))
 
 
@@ -228,6 +259,7 @@ def _attention(g: Draw) -> Iterator[Any]:
     q, k, v = g(2, 2, 3, 4), g(2, 2, 5, 4), g(2, 2, 5, 3)
     yield S(q, k, v)
     yield S(g(2, 3, 4), g(2, 3, 4), g(2, 3, 4), is_causal=True)
+    yield S(g(2, 2, 3, 4), g(2, 2, 3, 4), g(2, 2, 3, 4), is_causal=True)
     yield S(q, k, v, g.mask(3, 5), scale=0.5)
     yield S(q, k, v, g(3, 5))
 
@@ -248,11 +280,15 @@ def _interpolate(g: Draw) -> Iterator[Any]:
         for x in (line, image, volume):
             yield S(x, scale_factor=2, mode=mode)
         yield S(image, size=(2, 5), mode=mode)
-    for mode, x in (("linear", line), ("bilinear", image), ("trilinear", volume),
-                    ("bicubic", image)):
+    for mode, x in (
+        ("linear", line),
+        ("bilinear", image),
+        ("trilinear", volume),
+        ("bicubic", image),
+    ):
         yield S(x, scale_factor=1.5, mode=mode)
         yield S(x, scale_factor=2, mode=mode, align_corners=True)
-    for mode in ("bilinear", "bicubic"):
+    for mode in ("bilinear", "bicubic", "lanczos"):
         yield S(image, size=(2, 3), mode=mode, antialias=True)
     yield S(image, size=(2, 2), mode="area")
 
@@ -260,7 +296,9 @@ def _interpolate(g: Draw) -> Iterator[Any]:
 def _grid_sample(g: Draw) -> Iterator[Any]:
     for mode in ("bilinear", "nearest", "bicubic"):
         for padding in ("zeros", "border", "reflection"):
-            yield S(g(1, 2, 4, 4), g(1, 2, 3, 2, low=-0.8, high=0.8), mode, padding, False)
+            yield S(
+                g(1, 2, 4, 4), g(1, 2, 3, 2, low=-0.8, high=0.8), mode, padding, False
+            )
     yield S(g(1, 1, 3, 3, 3), g(1, 2, 2, 2, 3, low=-0.8, high=0.8), align_corners=True)
 
 
@@ -287,8 +325,12 @@ def _unpool(dims: int) -> Any:
 def _fractional(dims: int) -> Any:
     def generate(g: Draw) -> Iterator[Any]:
         samples = g(1, 2, dims, low=0.1, high=0.9, grad=False)
-        yield S(_apart(g, 1, 2, *(5,) * dims), 2, output_size=(3,) * dims,
-                _random_samples=samples)
+        yield S(
+            _apart(g, 1, 2, *(5,) * dims),
+            2,
+            output_size=(3,) * dims,
+            _random_samples=samples,
+        )
 
     return generate
 
@@ -305,8 +347,16 @@ def _native_group(g: Draw) -> Iterator[Any]:
 def _native_batch(g: Draw) -> Iterator[Any]:
     mean, var = g(3, grad=False), g(3, low=0.5, high=2, grad=False)
     yield S(g(4, 3), g(3), g(3), mean, var, True, 0.1, 1e-5)
-    yield S(g(4, 3), g(3), g(3), g(3, grad=False), g(3, low=0.5, high=2, grad=False),
-            False, 0.1, 1e-5)
+    yield S(
+        g(4, 3),
+        g(3),
+        g(3),
+        g(3, grad=False),
+        g(3, low=0.5, high=2, grad=False),
+        False,
+        0.1,
+        1e-5,
+    )
 
 
 def _legit_batch(g: Draw) -> Iterator[Any]:
@@ -333,7 +383,12 @@ _POOLS = [
     for dims in (1, 2, 3)
 ]
 _CONVOLUTIONS = [
-    _row(f"conv{'_transpose' * transposed}{dims}d", _conv(dims, transposed), "f", loose=10)
+    _row(
+        f"conv{'_transpose' * transposed}{dims}d",
+        _conv(dims, transposed),
+        "f",
+        loose=10,
+    )
     for transposed in (False, True)
     for dims in (1, 2, 3)
 ]
@@ -342,25 +397,53 @@ _LOSSES = [
     _row("l1_loss", _pairs()),
     _row("smooth_l1_loss", _pairs({"beta": 0.5})),
     _row("huber_loss", _pairs({"delta": 0.5})),
-    _row("kl_div", _pairs({"reduction": "batchmean"}, {"log_target": True}, low=0.1,
-         high=2), "f"),
-    _row("poisson_nll_loss", _pairs({"full": True}, {"log_input": False}, low=0.2,
-         high=3), "f"),
+    _row(
+        "kl_div",
+        _pairs({"reduction": "batchmean"}, {"log_target": True}, low=0.1, high=2),
+        "f",
+    ),
+    _row(
+        "poisson_nll_loss",
+        _pairs({"full": True}, {"log_input": False}, low=0.2, high=3),
+        "f",
+    ),
     _row("soft_margin_loss", _reduced(lambda g: (g(3, 2), _signs(g, 3, 2))), "f"),
     _row("hinge_embedding_loss", _reduced(lambda g: (g(3, 2), _signs(g, 3, 2))), "f"),
     _row("margin_ranking_loss", _reduced(lambda g: (g(4), g(4), _signs(g, 4))), "f"),
-    _row("cosine_embedding_loss", _reduced(lambda g: (g(3, 4), g(3, 4), _signs(g, 3))),
-         "f"),
-    _row("triplet_margin_loss", _reduced(lambda g: (g(3, 4), g(3, 4), g(3, 4))), "f",
-         loose=10),
-    _row("triplet_margin_with_distance_loss",
-         _reduced(lambda g: (g(3, 4), g(3, 4), g(3, 4))), "f", loose=10),
-    _row("gaussian_nll_loss", _reduced(lambda g: (g(3, 2), g(3, 2),
-         g(3, 2, low=0.3, high=2))), "f"),
-    _row("multi_margin_loss", _reduced(lambda g: (g(3, 4), g.index(3, high=4))), "f",
-         grads=1),
-    _row("multilabel_margin_loss", _reduced(lambda g: (g(2, 4), g.of(
-         [[0, 2, -1, 1], [3, -1, 0, 1]], "int64"))), "f", grads=1),
+    _row(
+        "cosine_embedding_loss",
+        _reduced(lambda g: (g(3, 4), g(3, 4), _signs(g, 3))),
+        "f",
+    ),
+    _row(
+        "triplet_margin_loss",
+        _reduced(lambda g: (g(3, 4), g(3, 4), g(3, 4))),
+        "f",
+        loose=10,
+    ),
+    _row(
+        "triplet_margin_with_distance_loss",
+        _reduced(lambda g: (g(3, 4), g(3, 4), g(3, 4))),
+        "f",
+        loose=10,
+    ),
+    _row(
+        "gaussian_nll_loss",
+        _reduced(lambda g: (g(3, 2), g(3, 2), g(3, 2, low=0.3, high=2))),
+        "f",
+    ),
+    _row(
+        "multi_margin_loss",
+        _reduced(lambda g: (g(3, 4), g.index(3, high=4))),
+        "f",
+        grads=1,
+    ),
+    _row(
+        "multilabel_margin_loss",
+        _reduced(lambda g: (g(2, 4), g.of([[0, 2, -1, 1], [3, -1, 0, 1]], "int64"))),
+        "f",
+        grads=1,
+    ),
     _row("multilabel_soft_margin_loss", _reduced(lambda g: (g(2, 3), _target(g))), "f"),
     _row("binary_cross_entropy", _bce, "f"),
     _row("binary_cross_entropy_with_logits", _bce_logits),
@@ -375,17 +458,31 @@ _RESAMPLING = [
     cases("grid_sampler", _sampler(2), "f", grads=1),
     cases("grid_sampler_2d", _sampler(2), "f", grads=1),
     cases("grid_sampler_3d", _sampler(3), "f", grads=1),
-    _row("affine_grid", lambda g: [S(g(1, 2, 3), (1, 1, 2, 3), align_corners=False),
-         S(g(1, 3, 4), (1, 1, 2, 2, 3), align_corners=True)], "f",
-         covers="affine_grid_generator"),
+    _row(
+        "affine_grid",
+        lambda g: [
+            S(g(1, 2, 3), (1, 1, 2, 3), align_corners=False),
+            S(g(1, 3, 4), (1, 1, 2, 2, 3), align_corners=True),
+        ],
+        "f",
+        covers="affine_grid_generator",
+    ),
     _row("pixel_shuffle", lambda g: [S(g(1, 4, 2, 3), 2)], "fhcib"),
     _row("pixel_unshuffle", lambda g: [S(g(1, 1, 4, 2), 2)], "fhcib"),
     _row("channel_shuffle", lambda g: [S(g(1, 4, 2, 2), 2)], "fh"),
     _row("native_channel_shuffle", lambda g: [S(g(1, 4, 2, 2), 2)], "fh"),
-    _row("unfold", lambda g: [S(g(1, 2, 4, 4), 2), S(g(2, 4, 5), (2, 3), 1, 1, 2)],
-         "fh", covers="im2col"),
-    _row("fold", lambda g: [S(g(1, 8, 9), (4, 4), 2), S(g(4, 4), (4, 4), 2, stride=2)],
-         "fh", covers="col2im"),
+    _row(
+        "unfold",
+        lambda g: [S(g(1, 2, 4, 4), 2), S(g(2, 4, 5), (2, 3), 1, 1, 2)],
+        "fh",
+        covers="im2col",
+    ),
+    _row(
+        "fold",
+        lambda g: [S(g(1, 8, 9), (4, 4), 2), S(g(4, 4), (4, 4), 2, stride=2)],
+        "fh",
+        covers="col2im",
+    ),
     _row("max_unpool1d", _unpool(1), "f"),
     _row("max_unpool2d", _unpool(2), "f"),
     _row("max_unpool3d", _unpool(3), "f"),
@@ -394,14 +491,48 @@ _RESAMPLING = [
     _row("lp_pool1d", lambda g: [S(g(1, 2, 6, low=0.3, high=2), 2.0, 2)], "f"),
     _row("lp_pool2d", lambda g: [S(g(1, 2, 4, 4, low=0.3, high=2), 3.0, 2)], "f"),
     _row("pad", _pad, "fhc", covers="_pad_circular"),
-    cases("constant_pad_nd", lambda g: [S(g(2, 3), (1, 2)), S(g(2, 3), (1, -1, 0, 1), 2)]),
+    cases(
+        "constant_pad_nd", lambda g: [S(g(2, 3), (1, 2)), S(g(2, 3), (1, -1, 0, 1), 2)]
+    ),
+]
+# The forms of interpolate that take the size alone.
+_TO_SIZE = [
+    cases(
+        f"ops.aten.{name}{d}d",
+        _to_size(d, align),
+        "f",
+    )
+    for name, dims, align in (
+        ("upsample_nearest", (1, 2, 3), ()),
+        ("_upsample_nearest_exact", (1, 2, 3), ()),
+        ("upsample_linear", (1,), (False,)),
+        ("upsample_bilinear", (2,), (True,)),
+        ("upsample_trilinear", (3,), (False,)),
+        ("upsample_bicubic", (2,), (False,)),
+    )
+    for d in dims
+] + [
+    cases(
+        f"ops.aten._upsample_{kind}2d_aa",
+        lambda g: [S(g(1, 2, 4, 4), [2, 3], False)],
+        "f",
+    )
+    for kind in ("bilinear", "bicubic", "lanczos")
 ]
 _NORMALISING = [
     _row("batch_norm", _batch_norm, "f", loose=10),
-    _row("instance_norm", lambda g: [S(g(2, 3, 4)), S(g(2, 3, 4), weight=g(3),
-         bias=g(3))], "f", loose=10),
-    _row("group_norm", lambda g: [S(g(2, 4, 3), 2), S(g(2, 4, 3), 4, g(4), g(4))], "f",
-         loose=10),
+    _row(
+        "instance_norm",
+        lambda g: [S(g(2, 3, 4)), S(g(2, 3, 4), weight=g(3), bias=g(3))],
+        "f",
+        loose=10,
+    ),
+    _row(
+        "group_norm",
+        lambda g: [S(g(2, 4, 3), 2), S(g(2, 4, 3), 4, g(4), g(4))],
+        "f",
+        loose=10,
+    ),
     _row("layer_norm", _layer_norm, "fh", loose=10),
     _row("rms_norm", _rms_norm, "fh", loose=10),
     _row("local_response_norm", lambda g: [S(g(1, 4, 3), 2)], "f"),
@@ -409,8 +540,15 @@ _NORMALISING = [
     cases("native_group_norm", _native_group, "f", loose=10),
     cases("native_batch_norm", _native_batch, "f", loose=10),
     cases("_native_batch_norm_legit", _legit_batch, "f", loose=10),
-    cases("batch_norm_update_stats", lambda g: [S(g(4, 3), g(3, grad=False),
-          g(3, low=0.5, high=2, grad=False), 0.1)], "f", loose=10, grads=0),
+    cases(
+        "batch_norm_update_stats",
+        lambda g: [
+            S(g(4, 3), g(3, grad=False), g(3, low=0.5, high=2, grad=False), 0.1)
+        ],
+        "f",
+        loose=10,
+        grads=0,
+    ),
 ]
 
 ROWS: list[OperatorSamples] = [
@@ -419,18 +557,35 @@ ROWS: list[OperatorSamples] = [
     *_CONVOLUTIONS,
     *_LOSSES,
     *_RESAMPLING,
+    *_TO_SIZE,
     *_NORMALISING,
     cases("convolution", _convolution, "f", loose=10),
     *[
-        cases(f"max_pool{d}d_with_indices", lambda g, d=d: [S(_apart(g, 1, 2, *(4,) * d), 2)],
-              "f")
+        cases(
+            f"{'ops.aten.' * (d > 1)}max_pool{d}d_with_indices",
+            _pool_of_two(d),
+            "f",
+        )
         for d in (1, 2, 3)
     ],
     _row("conv_tbc", lambda g: [S(g(4, 2, 3), g(2, 3, 2), g(2), 1)], "f"),
-    _row("linear", lambda g: [S(g(2, 3), g(4, 3)), S(g(2, 2, 3), g(4, 3), g(4)),
-         S(g(3), g(4, 3)), S(g(0, 3), g(4, 3), g(4))], "fhci"),
+    _row(
+        "linear",
+        lambda g: [
+            S(g(2, 3), g(4, 3)),
+            S(g(2, 2, 3), g(4, 3), g(4)),
+            S(g(3), g(4, 3)),
+            S(g(0, 3), g(4, 3), g(4)),
+        ],
+        "fhci",
+    ),
     _row("bilinear", lambda g: [S(g(2, 3), g(2, 4), g(5, 3, 4), g(5))], "f"),
-    _row("scaled_dot_product_attention", _attention, "f", loose=10,
-         covers="_fused_attention"),
+    _row(
+        "scaled_dot_product_attention",
+        _attention,
+        "f",
+        loose=10,
+        covers="_fused_attention",
+    ),
     _row("multi_head_attention_forward", _heads, "f", loose=10),
 ]

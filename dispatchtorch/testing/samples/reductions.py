@@ -107,7 +107,9 @@ def _max_min(g: Draw) -> Iterator[Any]:
         yield S(g.special())
         yield S(g.special(), 0)
     yield Failure(
-        S(g(0)), "RuntimeError", "Expected reduction dim to be specified for input.numel"
+        S(g(0)),
+        "RuntimeError",
+        "Expected reduction dim to be specified for input.numel",
     )
 
 
@@ -160,9 +162,7 @@ def _chosen(g: Draw) -> Iterator[Any]:
 def _topk(g: Draw) -> Iterator[Any]:
     yield from _chosen(g)
     yield S(_distinct(g, 2, 4), 3, 1, largest=False)
-    yield Failure(
-        S(g(2, 3), 5), "RuntimeError", "selected index k out of range"
-    )
+    yield Failure(S(g(2, 3), 5), "RuntimeError", "selected index k out of range")
 
 
 def _kthvalue(g: Draw) -> Iterator[Any]:
@@ -213,7 +213,9 @@ def _nanquantiles(g: Draw) -> Iterator[Any]:
     yield S(_distinct(g, 2, 4), g.of([0.1, 0.5], grad=False), 0)
 
 
-def _quantile(x: Any, q: Any, dim: Any = None, keepdim: bool = False, **how: Any) -> Any:
+def _quantile(
+    x: Any, q: Any, dim: Any = None, keepdim: bool = False, **how: Any
+) -> Any:
     kind = how.get("interpolation", "linear")
     return np.quantile(x, q, axis=dim, keepdims=keepdim, method=kind)
 
@@ -327,30 +329,51 @@ ROWS: list[OperatorSamples] = [
     cases("argmin", indexed_reduction, "fhi", _reducer(np.argmin)),
     cases("max", _max_min, "fhib"),
     cases("min", _max_min, "fhib"),
-    cases("aminmax", lambda g: [S(g(2, 3)), S(g(2, 3), dim=0, keepdim=True), S(g())],
-          "fhib"),
-    cases("count_nonzero", lambda g: [S(g(2, 3)), S(g(2, 3), 0), S(g(2, 3, 2), (0, 2)),
-          S(g())], _ALL, np.count_nonzero),
+    cases(
+        "aminmax",
+        lambda g: [S(g(2, 3)), S(g(2, 3), dim=0, keepdim=True), S(g())],
+        "fhib",
+    ),
+    cases(
+        "count_nonzero",
+        lambda g: [S(g(2, 3)), S(g(2, 3), 0), S(g(2, 3, 2), (0, 2)), S(g())],
+        _ALL,
+        np.count_nonzero,
+    ),
     cases("cumsum", cumulative, _ALL, _scan(np.cumsum)),
     cases("cumprod", cumulative, _ALL, _scan(np.cumprod)),
     cases("cummax", _scan_with_index, "fhib"),
     cases("cummin", _scan_with_index, "fhib"),
     cases("logcumsumexp", cumulative, "fhc"),
-    cases("logsumexp", lambda g: [S(g(2, 3), 0), S(g(2, 3), (0, 1), keepdim=True),
-          S(g(), 0), S(g(0, 3), 1)], "fhci", "scipy.special.logsumexp"),
+    cases(
+        "logsumexp",
+        lambda g: [
+            S(g(2, 3), 0),
+            S(g(2, 3), (0, 1), keepdim=True),
+            S(g(), 0),
+            S(g(0, 3), 1),
+        ],
+        "fhci",
+        "scipy.special.logsumexp",
+    ),
     cases("var", _moments, "fhc", _moment(np.var)),
     cases("std", _moments, "fhc", _moment(np.std)),
     cases("var_mean", _moments, "fhc"),
     cases("std_mean", _moments, "fhc"),
     cases("norm", _norm, "fhc"),
     cases("linalg.vector_norm", _norms, "fhc", covers="linalg_vector_norm"),
-    cases("dist", lambda g: [S(g(2, 3), g(2, 3)), S(g(2, 3), g(3), 1), S(g(), g())],
-          "fc"),
+    cases(
+        "dist", lambda g: [S(g(2, 3), g(2, 3)), S(g(2, 3), g(3), 1), S(g(), g())], "fc"
+    ),
     cases("renorm", lambda g: [S(g(3, 4), 2, 0, 1), S(g(2, 3, 2), 1, -1, 2)], "fhc"),
     cases("sort", _sorting, "fhib"),
     cases("argsort", _sorting, "fhi"),
-    cases("msort", lambda g: [S(_distinct(g, 3, 2)), S(g())], "fhib",
-          lambda x: np.sort(x, axis=0) if x.ndim else x),
+    cases(
+        "msort",
+        lambda g: [S(_distinct(g, 3, 2)), S(g())],
+        "fhib",
+        lambda x: np.sort(x, axis=0) if x.ndim else x,
+    ),
     cases("topk", _topk, "fhi"),
     cases("kthvalue", _kthvalue, "fhi"),
     cases("median", _medians, "fhi"),
@@ -362,8 +385,11 @@ ROWS: list[OperatorSamples] = [
     cases("histogram", _histogram, "f", grads=0),
     cases("histogramdd", _histogramdd, "f", grads=0),
     cases("hash_tensor", lambda g: [S(g(2, 3)), S(g(2, 3), 0)], "fi", grads=0),
-    cases("gradient", lambda g: [S(g(5)), S(g(4, 3), spacing=2.0), S(g(4, 3), dim=0,
-          edge_order=2)], "fc"),
+    cases(
+        "gradient",
+        lambda g: [S(g(5)), S(g(4, 3), spacing=2.0), S(g(4, 3), dim=0, edge_order=2)],
+        "fc",
+    ),
     cases("bincount", _bincount, "i"),
     cases("diff", _diff, _ALL),
     cases("trapezoid", _trapezoid, "fc"),
@@ -378,11 +404,29 @@ ROWS: list[OperatorSamples] = [
     cases("corrcoef", lambda g: [S(g(3, 4)), S(g(4))], "fc", "np.corrcoef"),
     cases("softmax", cumulative, "fh", "scipy.special.softmax"),
     cases("log_softmax", cumulative, "fh", "scipy.special.log_softmax"),
-    cases("vander", lambda g: [S(g(3)), S(g(3), 2), S(g(3), increasing=True)], "fci",
-          np.vander),
-    cases("cosine_similarity", lambda g: [S(g(3, 4), g(3, 4)), S(g(2, 4), g(4), dim=-1),
-          S(g(4), g(4), 0, 1e-3)], "f"),
-    cases("pairwise_distance", lambda g: [S(g(3, 4), g(3, 4)), S(g(2, 4), g(4), 1.0),
-          S(g(4), g(4), keepdim=True)], "f"),
+    cases(
+        "vander",
+        lambda g: [S(g(3)), S(g(3), 2), S(g(3), increasing=True)],
+        "fci",
+        np.vander,
+    ),
+    cases(
+        "cosine_similarity",
+        lambda g: [
+            S(g(3, 4), g(3, 4)),
+            S(g(2, 4), g(4), dim=-1),
+            S(g(4), g(4), 0, 1e-3),
+        ],
+        "f",
+    ),
+    cases(
+        "pairwise_distance",
+        lambda g: [
+            S(g(3, 4), g(3, 4)),
+            S(g(2, 4), g(4), 1.0),
+            S(g(4), g(4), keepdim=True),
+        ],
+        "f",
+    ),
     cases("nn.functional.normalize", lambda g: [S(g(3, 4)), S(g(3, 4), 1.0, 0)], "f"),
 ]

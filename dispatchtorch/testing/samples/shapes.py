@@ -25,7 +25,9 @@ def _view(g: Draw) -> Iterator[Any]:
     yield S(g(), (1, 1))
     yield S(g(0, 3), (3, 0))
     yield S(g(2, 3, layout="offset"), (6,))
-    yield Failure(S(g(2, 3), (4,)), "RuntimeError", "shape '[4]' is invalid for input of")
+    yield Failure(
+        S(g(2, 3), (4,)), "RuntimeError", "shape '[4]' is invalid for input of"
+    )
 
 
 def _views(g: Draw) -> Iterator[Any]:
@@ -45,7 +47,9 @@ def _permute(g: Draw) -> Iterator[Any]:
     yield S(g(2, 3, 4), (2, 0, 1))
     yield S(g(2, 3), (-1, 0))
     yield S(g(), ())
-    yield Failure(S(g(2, 3), (0, 0)), "RuntimeError", "permute(): duplicate dims are not")
+    yield Failure(
+        S(g(2, 3), (0, 0)), "RuntimeError", "permute(): duplicate dims are not"
+    )
 
 
 def _two_dims(g: Draw) -> Iterator[Any]:
@@ -128,7 +132,9 @@ def _split(g: Draw) -> Iterator[Any]:
 def _sizes(g: Draw) -> Iterator[Any]:
     yield S(g(5, 2), [2, 3])
     yield S(g(2, 5), [1, 0, 4], 1)
-    yield Failure(S(g(5), [2, 2]), "RuntimeError", "split_with_sizes expects split_sizes")
+    yield Failure(
+        S(g(5), [2, 2]), "RuntimeError", "split_with_sizes expects split_sizes"
+    )
 
 
 def _chunk(g: Draw) -> Iterator[Any]:
@@ -238,9 +244,15 @@ ROWS: list[OperatorSamples] = [
     _row("as_strided", _strided),
     _row("flatten", _flatten),
     _row("unflatten", lambda g: [S(g(6), 0, (2, 3)), S(g(2, 6), -1, (3, -1))]),
-    _row("ravel", lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed")), S(g())], np.ravel),
-    *table("movedim\nmoveaxis np.moveaxis", lambda g: [
-        S(g(2, 3, 4), 0, 2), S(g(2, 3, 4), (0, 1), (-1, 0)), S(g(), 0, 0)]),
+    _row(
+        "ravel",
+        lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed")), S(g())],
+        np.ravel,
+    ),
+    *table(
+        "movedim\nmoveaxis np.moveaxis",
+        lambda g: [S(g(2, 3, 4), 0, 2), S(g(2, 3, 4), (0, 1), (-1, 0)), S(g(), 0, 0)],
+    ),
     _row("Tensor.expand_as", lambda g: [S(g(2, 1), g(2, 3))]),
     _row("Tensor.view_as", lambda g: [S(g(2, 3), g(3, 2))]),
     _row("Tensor.reshape_as", lambda g: [S(g(2, 3, layout="transposed"), g(3, 2))]),
@@ -260,41 +272,77 @@ ROWS: list[OperatorSamples] = [
     *table("hstack\nvstack\nrow_stack", _lists((2, 3), (3,), ())),
     _row("dstack", _lists((2, 3), (3,)), lambda ts: np.dstack(ts)),
     _row("column_stack", _lists((2, 3), (3,)), lambda ts: np.column_stack(ts)),
-    _row("block_diag", lambda g: [S(g(2, 3), g(1, 2)), S(g(), g(2))],
-         covers="_block_diag"),
-    _row("flip", lambda g: [S(g(2, 3), (0,)), S(g(2, 3, 2), (0, -1)), S(g(0, 3), (1,))],
-         np.flip),
+    _row(
+        "block_diag",
+        lambda g: [S(g(2, 3), g(1, 2)), S(g(), g(2))],
+        covers="_block_diag",
+    ),
+    _row(
+        "flip",
+        lambda g: [S(g(2, 3), (0,)), S(g(2, 3, 2), (0, -1)), S(g(0, 3), (1,))],
+        np.flip,
+    ),
     _row("fliplr", lambda g: [S(g(2, 3))], np.fliplr),
     _row("flipud", lambda g: [S(g(2, 3)), S(g(3))], np.flipud),
     _row("rot90", lambda g: [S(g(2, 3)), S(g(2, 3), 2), S(g(2, 3), -1, (1, 0))]),
     _row("roll", _roll, np.roll),
     _row("tril", _triangle, lambda x, k=0, diagonal=0: np.tril(x, k or diagonal)),
     _row("triu", _triangle, lambda x, k=0, diagonal=0: np.triu(x, k or diagonal)),
-    _row("diag", lambda g: [S(g(3)), S(g(3, 4)), S(g(3, 4), 1), S(g(2), -1)], "np.diag"),
+    _row(
+        "diag", lambda g: [S(g(3)), S(g(3, 4)), S(g(3, 4), 1), S(g(2), -1)], "np.diag"
+    ),
     _row("diagflat", lambda g: [S(g(3)), S(g(2, 2), 1)], np.diagflat),
     _row("diag_embed", lambda g: [S(g(2, 3)), S(g(2, 3), 1, 0, 2)]),
     _row("trace", lambda g: [S(g(3, 3)), S(g(2, 4))], "np.trace", dtypes="fhci"),
-    _row("Tensor.repeat", lambda g: [S(g(2, 3), (2, 1)), S(g(3), (2, 2)), S(g(), (3,))],
-         np.tile),
+    _row(
+        "Tensor.repeat",
+        lambda g: [S(g(2, 3), (2, 1)), S(g(3), (2, 2)), S(g(), (3,))],
+        np.tile,
+    ),
     _row("tile", lambda g: [S(g(2, 3), (2, 1)), S(g(2, 3), (2,)), S(g(), ())], np.tile),
     _row("repeat_interleave", _repeat_interleave),
     _row("view_as_real", lambda g: [S(g(2, 3)), S(g())], dtypes="c"),
     _row("view_as_complex", lambda g: [S(g(3, 2)), S(g(2))], dtypes="f"),
-    _row("Tensor.contiguous", lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed"))],
-         covers="contiguous"),
-    _row("clone", lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed")), S(g()),
-         S(g(2, 3, layout="expanded"))]),
-    _row("Tensor.to", lambda g: [S(g(2), DType("float64")), S(g(3), DType("float32")),
-         S(g(2, 3, layout="transposed"), DType("complex64"))], covers="_to_copy"),
+    _row(
+        "Tensor.contiguous",
+        lambda g: [S(g(2, 3)), S(g(2, 3, layout="transposed"))],
+        covers="contiguous",
+    ),
+    _row(
+        "clone",
+        lambda g: [
+            S(g(2, 3)),
+            S(g(2, 3, layout="transposed")),
+            S(g()),
+            S(g(2, 3, layout="expanded")),
+        ],
+    ),
+    _row(
+        "Tensor.to",
+        lambda g: [
+            S(g(2), DType("float64")),
+            S(g(3), DType("float32")),
+            S(g(2, 3, layout="transposed"), DType("complex64")),
+        ],
+        covers="_to_copy",
+    ),
     _row("select_scatter", lambda g: [S(g(2, 3), g(3), 0, 1), S(g(2, 3), g(2), 1, -1)]),
-    _row("slice_scatter", lambda g: [S(g(4, 3), g(2, 3), 0, 1, 3),
-         S(g(2, 4), g(2, 2), 1, 0, 4, 2)]),
+    _row(
+        "slice_scatter",
+        lambda g: [S(g(4, 3), g(2, 3), 0, 1, 3), S(g(2, 4), g(2, 2), 1, 0, 4, 2)],
+    ),
     _row("diagonal_scatter", lambda g: [S(g(3, 3), g(3)), S(g(3, 4), g(3), 1)]),
     _row("as_strided_scatter", lambda g: [S(g(6), g(2, 2), (2, 2), (1, 2))]),
-    _row("select_backward", lambda g: [S(g(3), (2, 3), 0, 1)], dtypes="fhc"),
-    _row("slice_backward", lambda g: [S(g(2, 3), (4, 3), 0, 1, 3, 1)], dtypes="fhc"),
-    _row("diagonal_backward", lambda g: [S(g(3), (3, 4), 0, 0, 1)], dtypes="fhc"),
-    _row("Tensor.resize", lambda g: [S(g(2, 3), (3, 2))], grads=0),
+    _row("ops.aten.select_backward", lambda g: [S(g(3), (2, 3), 0, 1)], dtypes="fhc"),
+    _row(
+        "ops.aten.slice_backward",
+        lambda g: [S(g(2, 3), (4, 3), 0, 1, 3, 1)],
+        dtypes="fhc",
+    ),
+    _row(
+        "ops.aten.diagonal_backward", lambda g: [S(g(3), (3, 4), 0, 0, 1)], dtypes="fhc"
+    ),
+    _row("Tensor.resize", lambda g: [S(g(2, 3), 3, 2)], grads=0),
     _row("Tensor.resize_as", lambda g: [S(g(2, 3), g(3, 2))], grads=0),
     _row("Tensor.sum_to_size", lambda g: [S(g(2, 3), (1, 3)), S(g(2, 3), (3,))]),
     _row("as_strided_", lambda g: [S(g(6), (2, 2), (1, 2))], grads=0),
@@ -302,9 +350,13 @@ ROWS: list[OperatorSamples] = [
     _row("_chunk_cat", lambda g: [S([g(4, 2), g(2, 2)], 0, 2)], dtypes="f"),
     _row("combinations", lambda g: [S(g(4)), S(g(3), 2, True), S(g(3), 3)]),
     _row("cartesian_prod", lambda g: [S(g(2), g(3)), S(g(3))]),
-    _row("meshgrid", lambda g: [S(g(2), g(3), indexing="ij"),
-         S(g(2), g(), indexing="xy")]),
+    _row(
+        "meshgrid",
+        lambda g: [S(g(2), g(3), indexing="ij"), S(g(2), g(), indexing="xy")],
+    ),
     _row("broadcast_tensors", lambda g: [S(g(2, 1), g(3))]),
-    *table("atleast_1d\natleast_2d\natleast_3d", lambda g: [S(g()), S(g(3)), S(g(2, 3))]),
+    *table(
+        "atleast_1d\natleast_2d\natleast_3d", lambda g: [S(g()), S(g(3)), S(g(2, 3))]
+    ),
 ]
 ROWS += _copies()

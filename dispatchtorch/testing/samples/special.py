@@ -22,8 +22,11 @@ def _polynomial(g: Draw) -> Iterator[Any]:
 
 
 def _plain(g: Draw) -> Iterator[Any]:
-    return (s for s in unary(g) if not isinstance(s, Sample) or s.arrays()[0].grad
-            or not g.is_float)
+    return (
+        s
+        for s in unary(g)
+        if not isinstance(s, Sample) or s.arrays()[0].grad or not g.is_float
+    )
 
 
 ROWS: list[OperatorSamples] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dispatchtorch as torch
+from dispatchtorch.utils import benchmark
 from dispatchtorch.utils.benchmark import (
     Compare,
     Language,
@@ -135,3 +136,55 @@ def test_a_table_does_without_descriptions():
     table = str(Compare([Measurement(1, [1e-3], TaskSpec("f(x)", "pass"))]))
     assert "f(x)  |  1.0" in table
     assert "Times are in milliseconds (ms)." in table
+
+
+class TestFuzzer:
+    def _cases(self, seed: int = 0, n: int = 40) -> list:
+        fuzzer = benchmark.Fuzzer(
+            [
+                benchmark.FuzzedParameter("k", 4, 64, "loguniform"),
+                benchmark.FuzzedParameter("step", 1, 3, "uniform"),
+                benchmark.FuzzedParameter("dim", distribution={1: 0.3, 2: 0.7}),
+                benchmark.FuzzedParameter(
+                    "other",
+                    distribution={benchmark.ParameterAlias("k"): 0.5, 7: 0.5},
+                ),
+            ],
+            [
+                benchmark.FuzzedTensor(
+                    "x",
+                    size=("k", "other"),
+                    steps=("step",),
+                    dim_parameter="dim",
+                    max_elements=600,
+                )
+            ],
+            constraints=[lambda p: p["k"] != 5],
+            seed=seed,
+        )
+        return list(fuzzer.take(n))
+
+    def test_cases_keep_to_what_was_asked(self) -> None:
+        cases = self._cases()
+        for tensors, drawn, p in cases:
+            x = tensors["x"]
+            assert 4 <= p["k"] <= 64
+            assert p["k"] != 5
+            assert p["other"] in (7, p["k"])
+            assert tuple(x.shape) == (p["k"], p["other"])[: p["dim"]]
+            assert x.numel() == drawn["x"]["numel"] <= 600
+            assert x.is_contiguous() == drawn["x"]["is_contiguous"]
+            assert drawn["x"]["steps"][0] == p["step"]
+        assert {c[2]["dim"] for c in cases} == {1, 2}
+        assert {c[1]["x"]["is_contiguous"] for c in cases} == {True, False}
+
+    def test_a_seed_repeats_them(self) -> None:
+        first, again, other = ([c[2] for c in self._cases(seed)] for seed in (1, 1, 2))
+        assert first == again != other
+
+    def test_what_can_not_be_drawn_is_an_error(self) -> None:
+        k = benchmark.FuzzedParameter("k", 1, 2, "uniform")
+        with pytest.raises(ValueError, match="Failed to generate"):
+            next(benchmark.Fuzzer([k], [], [lambda p: False], seed=0).take(1))
+        with pytest.raises(ValueError, match="Duplicate names"):
+            benchmark.Fuzzer([k], [benchmark.FuzzedTensor("k", (2,))])
