@@ -178,11 +178,21 @@ def __pos__(self: Tensor) -> Tensor:
 # Indexing.
 
 
+def _first_select(self: Tensor, dim: int, index: int) -> Any:
+    """Puts the generated function of ``select`` in its place, and calls it."""
+    global _select
+    _select = _operator.packets["select"].callable("method")
+    return _select(self, dim, index)
+
+
+_select: Any = _first_select
+
+
 def _getitem(self: Tensor, index: Any) -> Any:
     kind = type(index)
     if kind is int:
         try:
-            return self.select(0, index)
+            return _select(self, 0, index)
         except IndexError:
             pass  # for the words of indexing rather than those of select
     elif kind is slice:

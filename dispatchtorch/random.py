@@ -36,6 +36,8 @@ class Generator:
 
     def __init__(self, device: Any = "cpu") -> None:
         backend, index = resolve_device(device)
+        if backend.device_type == "meta":
+            raise RuntimeError("META device type not an accelerator.")
         self.device = Device(backend.device_type, index if backend.indexed else None)
         self._engine = _new_engine(backend)
 
@@ -48,6 +50,10 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Sets the seed and returns the generator."""
+        if not hasattr(seed, "__index__"):
+            raise RuntimeError(
+                f"manual_seed expected a long, but got {type(seed).__name__}"
+            )
         self._engine.manual_seed(_as_seed(seed))
         return self
 
@@ -73,15 +79,26 @@ class Generator:
             not isinstance(new_state, Tensor)
             or new_state.dtype is not dispatchtorch.uint8
         ):
-            raise TypeError(
-                "expected a torch.ByteTensor, but got "
-                f"{new_state.type() if isinstance(new_state, Tensor) else type(new_state).__name__}"
-            )
+            raise TypeError("RNG state must be a torch.ByteTensor")
         self._engine.set_state(new_state.contiguous().numpy())
 
     def clone_state(self) -> Generator:
         """A generator in the same state."""
         return Generator._of(self._engine.clone(), self.device)
+
+    def get_offset(self) -> int:
+        """The place in a counter-based stream; RuntimeError where there is no counter."""
+        return self._offsets().get_offset()  # type: ignore[no-any-return]
+
+    def set_offset(self, offset: int) -> None:
+        """Goes to a place in a counter-based stream."""
+        self._offsets().set_offset(offset)
+
+    def _offsets(self) -> Any:
+        if not hasattr(self._engine, "get_offset"):
+            name = self.device.type.upper()
+            raise RuntimeError(f"{name} Generator does not use offset")
+        return self._engine
 
     def graphsafe_get_state(self) -> Generator:
         return self.clone_state()
@@ -105,11 +122,7 @@ def _rebuild(device: str, seed: int, state: Tensor) -> Generator:
 def _as_seed(seed: Any) -> int:
     value = int(seed)
     if not -(2**63) <= value < 2**64:
-        raise ValueError(
-            "Overflow when unpacking long long"
-            if value < 0
-            else "Overflow when unpacking unsigned long long"
-        )
+        raise ValueError("Overflow when unpacking long long")
     return value
 
 
@@ -147,6 +160,11 @@ def engine_for(t: Tensor, generator: Generator | None) -> tuple[Any, bool]:
     index = backend.index(t._data)
     if generator is None:
         generator = generator_of(backend.device_type, index)
+    elif not isinstance(generator, Generator):
+        raise TypeError(
+            "argument 'generator' must be torch.Generator, not "
+            f"{type(generator).__name__}"
+        )
     elif generator.device.type != backend.device_type:
         raise RuntimeError(
             f"Expected a '{backend.device_type}' device type for generator but found "

@@ -76,9 +76,17 @@ class Parameter:
         default = self.argument.default
         if default is REQUIRED:
             return f"{self.kind} {self.name}"
+        if self.name == "pin_memory":
+            default = False
         if isinstance(default, str) and self.kind == "str":
             default = f'"{default}"'
         return f"{self.kind} {self.name} = {default}"
+
+
+def _ahead_of_options(parameters: list[Parameter]) -> int:
+    """How many keyword-only parameters stand before ``dtype``."""
+    keywords = [p.name for p in parameters if p.argument.kwonly]
+    return keywords.index("dtype")
 
 
 class Signature:
@@ -108,9 +116,13 @@ class Signature:
                 star = True
             parts.append(str(each))
         if self.out:
-            parts += (
-                [f"{self.out} out = None"] if star else ["*", f"{self.out} out = None"]
-            )
+            out = [f"{self.out} out = None"]
+            names = [p.name for p in self.parameters]
+            if "pin_memory" in names:  # a factory: before the options of tensors
+                at = parts.index("*") + 1 + _ahead_of_options(self.parameters)
+                parts[at:at] = out
+            else:
+                parts += out if star else ["*", *out]
         return parts
 
     def __str__(self) -> str:
@@ -266,9 +278,8 @@ def _listed(
         kind = list(kinds.values())[i] if i < len(kinds) else ""
         parts.append(_marked(type_of(value), against and kind, ""))
     for name, value in kwargs.items():
-        parts.append(
-            _marked(type_of(value), against and kinds.get(name, ""), f"{name}=")
-        )
+        kind = kinds.get(name, "")
+        parts.append(_marked(type(value).__name__, against and kind, f"{name}="))
     # PyTorch leaves the comma behind keywords that nothing precedes.
     return ", ".join(parts) + (", " if kwargs and not args else "")
 

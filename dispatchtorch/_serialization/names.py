@@ -78,6 +78,12 @@ def _lookup(module: str, name: str) -> Any:
     return found
 
 
+def _is_shown(name: str) -> bool:
+    """Whether ``torch`` has a class of that name, imported or not."""
+    home = vars(sys.modules[_HOME])
+    return name in home or name in home["_LAZY"]
+
+
 def torch_name(obj: Any, name: str | None = None) -> tuple[str, str] | None:
     """The module and name under which a pickle names ``obj``; None for what isn't ours.
 
@@ -100,6 +106,12 @@ def torch_name(obj: Any, name: str | None = None) -> tuple[str, str] | None:
         if place == "nn.functional" and (
             isinstance(obj, type) or _outer(place, _HOME) not in sys.modules
         ):
+            continue
+        # Private names aren't shown there, and few classes: asking for one that isn't
+        # imports every operator.
+        if place != inner and name.startswith("_"):
+            continue
+        if not place and inner and isinstance(obj, type) and not _is_shown(name):
             continue
         try:
             if _lookup(place, name) is obj:

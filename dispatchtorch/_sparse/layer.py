@@ -82,6 +82,8 @@ class SparseKernels(Layer):
             return _inplace(op)
         if op.body is not None and not isinstance(op.lift, Pointwise):
             body = positional_body(op)
+            if op.derivative is None:
+                return body
             return lambda *args: body(*[_bare(a) for a in args])
         return _unsupported(op, keys)
 

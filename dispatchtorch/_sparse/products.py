@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch._sparse.convert import as_coo, coalesced, to_compressed, to_dense
-from dispatchtorch._sparse.data import CompressedData, is_sparse, make_coo
+from dispatchtorch._sparse.data import CompressedData, CooData, is_sparse, make_coo
 from dispatchtorch._sparse.layer import composite
 from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor
@@ -17,6 +17,11 @@ def _check(a: Tensor, b: Tensor) -> None:
     if len(a._shape) != 2 or len(b._shape) != 2:
         raise RuntimeError("mm: Expected 2-D tensors")
     if a._shape[1] != b._shape[0]:
+        if is_sparse(a) and not is_sparse(b):
+            raise RuntimeError(
+                f"addmm: Argument #3 (dense): Expected dim 0 size {a._shape[1]}, got "
+                f"{b._shape[0]}"
+            )
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({a._shape[0]}x{a._shape[1]} and "
             f"{b._shape[0]}x{b._shape[1]})"
@@ -117,6 +122,8 @@ def product_gradients(grad: Tensor, a: Tensor, b: Tensor, needs: Any) -> Any:
     from dispatchtorch._sparse.rules import masked_like
 
     first = second = None
+    if isinstance(a._data, CooData):
+        a = coalesced(a)
     if needs[0]:
         if is_sparse(b):
             full = grad.to_dense() @ b.to_dense().conj().t()

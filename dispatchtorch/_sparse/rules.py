@@ -85,9 +85,7 @@ def to_copy(
 def copy_(self: Tensor, src: Tensor, non_blocking: bool) -> Tensor:
     from dispatchtorch._sparse.layer import write
 
-    if not is_sparse(self):
-        return self.copy_(to_dense(src))
-    if not is_sparse(src):
+    if not is_sparse(self) or not is_sparse(src):
         raise RuntimeError(
             "copy_() between dense and sparse Tensors is not implemented! Found self type "
             f"= {self.type()} and src type = {src.type()}"
@@ -215,11 +213,9 @@ def _mul_dense(self: Tensor, other: Tensor) -> Tensor:
         made = _mul_dense(coalesced(as_coo(self)), other)
         blocks = data.blocksize if data.blocked else None
         return to_compressed(made, data.layout, blocks)
-    data = coalesced(self)._data
     dense = other.expand(data.shape) if other._shape != data.shape else other
-    return make_coo(
-        data.indices, data.values * gathered(dense, data.indices), data.shape, True
-    )
+    values = data.values * gathered(dense, data.indices)
+    return make_coo(data.indices, values, data.shape, data.coalesced)
 
 
 @rule("div")
@@ -305,8 +301,12 @@ def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
 def t(self: Tensor) -> Tensor:
     if len(self._shape) > 2:
         raise RuntimeError(
-            f"t() expects a tensor with <= 2 sparse and 0 dense dimensions, but self is "
-            f"{len(self._shape)}D"
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(self._shape)}D"
+        )
+    if self.dense_dim():
+        raise RuntimeError(
+            "t() expects a tensor with <= 2 sparse and 0 dense dimensions, but got "
+            f"{self.sparse_dim()} sparse and {self.dense_dim()} dense dimensions"
         )
     return _permuted(self, list(range(len(self._shape)))[::-1])
 

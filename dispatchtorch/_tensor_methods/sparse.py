@@ -47,7 +47,9 @@ def _coalesced_(self: Tensor, coalesced: bool) -> Tensor:
 def _nnz(self: Tensor) -> int:
     """The number of specified elements."""
     if not self._keys & SPARSE:
-        raise RuntimeError("_nnz expected sparse tensor layout but got Strided")
+        raise NotImplementedError(
+            "Could not run 'aten::_nnz' with arguments from the 'CPU' backend."
+        )
     return int(self._data.nnz)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD
+from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE
 from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["AccumulateGrad", "Node", "RemovableHandle", "edge_of"]
@@ -237,6 +237,8 @@ def type_name(t: Tensor) -> str:
 
     device = t.device.type
     place = "torch." if device == "cpu" else f"torch.{device}."
+    if t._keys & SPARSE:
+        place += "sparse." if t.is_sparse else "sparse_csr."
     name = scalar_type_name(t.dtype)
     return f"{place}{name}Tensor"
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from dispatchtorch.lift import broadcast_shapes
 from dispatchtorch.ops._common import torch as operators
 
+from ._reduction import get_enum, reduction_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,40 +47,13 @@ __all__ = [
     "triplet_margin_with_distance_loss",
 ]
 
-_ENUM = {"none": 0, "mean": 1, "sum": 2}
-
-
-def _string(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction that the deprecated arguments ask for, if they are used."""
-    if size_average is None and reduce is None:
-        return reduction
-    mean = size_average is None or size_average
-    reduction = ("mean" if mean else "sum") if reduce is None or reduce else "none"
-    warnings.warn(
-        "size_average and reduce args will be deprecated, please use "
-        f"reduction='{reduction}' instead.",
-        stacklevel=4,
-    )
-    return reduction
-
 
 def _number(
     reduction: str, size_average: bool | None = None, reduce: bool | None = None
 ) -> int:
-    """The operators' number of a reduction; ValueError for any other word."""
-    if size_average is not None or reduce is not None:
-        reduction = _string(size_average, reduce, reduction)
-    found = _ENUM.get(reduction)
-    if found is not None:
-        return found
-    if reduction == "elementwise_mean":
-        warnings.warn(
-            "reduction='elementwise_mean' is deprecated. Please use reduction='mean' "
-            "instead.",
-            stacklevel=3,
-        )
-        return 1
-    raise ValueError(f"{reduction} is not a valid value for reduction")
+    """The operators' number of a reduction, or of its deprecated predecessors."""
+    reduction = reduction_of(size_average, reduce, reduction, 3)
+    return get_enum(reduction, stacklevel=4)
 
 
 def _reduced(losses: Tensor, number: int) -> Tensor:
@@ -202,9 +177,9 @@ def kl_div(
     ``reduction`` may also be "batchmean", which divides the sum by the batch size
     alone.
     """
-    if size_average is not None or reduce is not None:
-        reduction = _string(size_average, reduce, reduction)
-    elif reduction == "mean":
+    legacy = size_average is not None or reduce is not None
+    reduction = reduction_of(size_average, reduce, reduction, 3)
+    if reduction == "mean" and not legacy:
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the "
             "support size.'batchmean' divides only by the batch size, and aligns with "
@@ -264,7 +239,7 @@ def gaussian_nll_loss(
     losses = 0.5 * (bounded.log() + (input - target) ** 2 / bounded)
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
-    return _reduced(losses, _ENUM[reduction])
+    return _reduced(losses, get_enum(reduction))
 
 
 def _has_one_thin_dim(size: Any, full: Any) -> bool:

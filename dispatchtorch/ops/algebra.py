@@ -326,7 +326,8 @@ def linalg_cross(self, other, *, dim):
             f"{scalar_type_name(other.dtype)}"
         )
     a, b = self.expand(shape), other.expand(shape)
-    return a.roll(-1, at) * b.roll(-2, at) - a.roll(-2, at) * b.roll(-1, at)
+    made = a.roll(-1, at) * b.roll(-2, at) - a.roll(-2, at) * b.roll(-1, at)
+    return made.contiguous()
 
 
 derive(

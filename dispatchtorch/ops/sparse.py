@@ -9,7 +9,7 @@ from typing import Any
 
 from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.keys import SPARSE
-from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.memory_format import (
     sparse_bsc,
     sparse_bsr,
@@ -145,7 +145,7 @@ derive(
     _to_dense,
     name_="ToDenseBackward0",
     self=lambda grad, self, masked_grad: (
-        grad.sparse_mask(self) if masked_grad else grad.to_sparse(layout=self.layout)
+        grad.sparse_mask(_positions(self)) if masked_grad else grad.to_sparse(layout=self.layout)
     ),
 )
 
@@ -239,12 +239,12 @@ def _compressing(name: str, blocked: bool) -> None:
                 raise RuntimeError(
                     f"blocksize needs to be a tuple of size 2, but got {len(size)}"
                 )
-            for dim, n in zip((-2, -1), size, strict=True):
-                if n <= 0 or self.shape[dim] % n:
-                    raise RuntimeError(
-                        f"Tensor size({dim}) {self.shape[dim]} needs to be divisible by "
-                        f"blocksize[{dim + 2}] {n}"
-                    )
+            grid = self.shape[-2 - (dense_dim or 0) :][:2]
+            if any(n <= 0 or length % n for n, length in zip(size, grid, strict=True)):
+                raise RuntimeError(
+                    f"dense_to_sparse_{name}: tensor sparse size ({grid[0]},{grid[1]}) "
+                    f"must be divisible by given blocksize ({size[0]},{size[1]})"
+                )
             return self.to_sparse(layout=layout, blocksize=size, dense_dim=dense_dim)
 
         return
@@ -259,6 +259,11 @@ def _compressing(name: str, blocked: bool) -> None:
 
 for _name in ("csr", "csc", "bsr", "bsc"):
     _compressing(_name, _name.startswith("b"))
+
+
+def _positions(t: Any) -> Any:
+    """A sparse tensor as a mask: each position once."""
+    return t.coalesce() if t.layout is sparse_coo else t
 
 
 # -------------------------------------------------------------------------- parts
@@ -343,14 +348,14 @@ def _part(name: str, slot: str, by_row: bool) -> None:
         f"{name}(Tensor self) -> Tensor", variants="method", tags="nondifferentiable"
     )
     def part(self):  # type: ignore[no-untyped-def]
-        data = self._data if _is_sparse(self) else None
-        if data is None or getattr(data, "by_row", None) is not by_row:
+        layouts = (sparse_csr, sparse_bsr) if by_row else (sparse_csc, sparse_bsc)
+        if self.layout not in layouts:
             kind = "row" if by_row else "column"
             raise RuntimeError(
                 f"{name} expected sparse {kind} compressed tensor layout but got "
                 f"{_layout_name(self.layout)}"
             )
-        return bare(getattr(data, slot))
+        return bare(getattr(self._data, slot))
 
 
 for _row in ("crow_indices compressed 1", "col_indices plain 1",
@@ -363,8 +368,8 @@ for _row in ("crow_indices compressed 1", "col_indices plain 1",
 def sparse_mask(self, mask):
     """The elements of ``self`` at the positions of the sparse tensor ``mask``."""
     if not _is_sparse(mask):
-        raise RuntimeError(
-            "sparse_mask(): the mask is expected to have a sparse layout, got Strided"
+        raise NotImplementedError(
+            "Could not run 'aten::sparse_mask' with arguments from the 'CPU' backend."
         )
     if self._shape != mask._shape:
         raise RuntimeError(
@@ -486,3 +491,30 @@ derive(
     _sparse_softmax,
     self=lambda grad, self, dim, log: _softmax_backward(grad, self, dim, log),
 )
+
+
+@operator("smm(Tensor self, Tensor mat2) -> Tensor")
+def smm(self, mat2):
+    """A product of a sparse and a dense matrix, as a sparse tensor."""
+    return torch.mm(self, mat2).to_sparse()
+
+
+@operator("hspmm(Tensor mat1, Tensor mat2) -> Tensor", variants="function")
+def hspmm(mat1, mat2):
+    """A product of a sparse and a dense matrix: rows are sparse, columns dense."""
+    return torch.mm(mat1, mat2).to_sparse(1)
+
+
+@operator(
+    "sspaddmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) "
+    "-> Tensor"
+)
+def sspaddmm(self, mat1, mat2, *, beta, alpha):
+    """``beta * self + alpha * (mat1 @ mat2)`` as a sparse tensor."""
+    return self * beta + torch.mm(mat1, mat2).to_sparse() * alpha
+
+
+add_alias("dsmm", "mm")
+add_alias("spmm", "mm")
+add_alias("hsmm", "hspmm")
+add_alias("saddmm", "addmm")

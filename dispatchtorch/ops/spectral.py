@@ -12,6 +12,7 @@ from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import scalar_type_name, torch
 from dispatchtorch.ops.creation import _OPTIONS, as_dtype, finish
 from dispatchtorch.ops.linalg import _CPP
+from dispatchtorch.ops.view import unfold_backward
 from dispatchtorch.tensor import Tensor
 
 # Windows. See https://docs.pytorch.org/docs/stable/generated/torch.hann_window.html.
@@ -304,20 +305,6 @@ def stft(
     return made if wants_complex else torch.view_as_real(made)
 
 
-def _overlapped(parts: Tensor, hop: int) -> Tensor:
-    """Rows (batch, frame, time) laid over each other at steps of ``hop``, and added."""
-    batch, frames, size = parts._shape
-    steps = -(-size // hop)
-    if steps * hop > size:
-        parts = torch.constant_pad_nd(parts, (0, steps * hop - size), 0)
-    blocks = parts.reshape(batch, frames, steps, hop)
-    total: Any = 0
-    for i in range(steps):
-        block = blocks.select(2, i)
-        total = total + torch.constant_pad_nd(block, (0, 0, i, steps - 1 - i), 0)
-    return total.reshape(batch, -1).narrow(1, 0, (frames - 1) * hop + size)  # type: ignore[no-any-return]
-
-
 @operator(
     "istft(Tensor self, int n_fft, int? hop_length=None, int? win_length=None, "
     "Tensor? window=None, bool center=True, bool normalized=False, "
@@ -408,8 +395,10 @@ def istft(
     else:
         parts = torch._fft_c2r(spectra.narrow(2, 0, n_fft // 2 + 1), (2,), mode, n_fft)
     weights = _in_middle(window, n_fft, win, self)
-    summed = _overlapped(parts * weights, hop)
-    envelope = _overlapped(weights.pow(2).expand(1, frames, n_fft), hop)
+    length_of = (spectra._shape[0], expected)
+    summed = unfold_backward(parts * weights, length_of, 1, n_fft, hop)
+    squares = weights.pow(2).expand(1, frames, n_fft)
+    envelope = unfold_backward(squares, (1, expected), 1, n_fft, hop)
     start = n_fft // 2 if center else 0
     if length is not None:
         end = start + length

@@ -237,7 +237,7 @@ def norm_backward(
     if order == 1:
         return self.sgn() * grad
     if order == 2:
-        return self * (grad / norm).masked_fill(norm == 0, 0)
+        return grad * (self / norm).masked_fill(norm == 0, 0)
     if abs(order) == math.inf:
         size = self.abs()
         reached = (size == norm) | (size.isnan() & norm.isnan())

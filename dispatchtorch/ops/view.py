@@ -560,19 +560,27 @@ unfold = _view(
 )
 
 
-def _unfold_backward(grad, self_sizes, dimension, size, step):
-    dim = wrap_dim(dimension, len(self_sizes))
-    made = grad.new_zeros(self_sizes)
+def unfold_backward(grad, self_sizes, dimension, size, step):
+    """Windows laid over each other, ``step`` apart, and added."""
     if not self_sizes:
         return grad.sum()
+    dim = wrap_dim(dimension, len(self_sizes))
     count = grad._shape[dim]
-    for i in range(size):  # windows overlap, but their i-th elements don't
-        part = slice_(made, dim, i, i + (count - 1) * step + 1, step)
-        part.add_(grad.select(-1, i))
-    return made
+    # Blocks of a step each: those at one place in the windows don't overlap.
+    blocks = -(-size // step)
+    if blocks * step > size:
+        grad = torch.constant_pad_nd(grad, (0, blocks * step - size), 0)
+    shape = list(self_sizes)
+    shape[dim] = max(shape[dim], (count - 1 + blocks) * step)
+    made = grad.new_zeros(shape)
+    shape[dim] = count * step
+    for i in range(blocks):
+        part = grad.narrow(-1, i * step, step).movedim(-1, dim + 1).reshape(shape)
+        made.narrow(dim, i * step, count * step).add_(part)
+    return made.narrow(dim, 0, self_sizes[dim])
 
 
-derive(unfold, self=_unfold_backward)
+derive(unfold, self=unfold_backward)
 
 
 def _alias(shape, strides, offset) -> Layout:

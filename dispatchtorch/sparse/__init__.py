@@ -37,9 +37,9 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: str = "sum") -> Tensor:
     """``mat1 @ mat2``; the gradient of a sparse factor has its positions."""
     if reduce == "sum":
         return torch.mm(mat1, mat2)
-    if reduce not in ("mean", "amax", "amin"):
+    if reduce not in ("prod", "mean", "amax", "amin"):
         raise RuntimeError(
-            f"reduce argument must be either sum, mean, amax or amin, got {reduce}"
+            f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
         )
     source = mat1.to_sparse() if mat1.layout is not torch.sparse_coo else mat1
     source = source.coalesce()

@@ -112,8 +112,8 @@ def _check_coo(at: Tensor, stored: Tensor, shape: Any, check: bool | None) -> No
     sparse, dense = at.shape[0], stored.dim() - 1
     if len(shape) != sparse + dense:
         raise RuntimeError(
-            f"number of dimensions must be sparse_dim ({sparse}) + dense_dim ({dense}), "
-            f"but got {len(shape)}"
+            "'len(size) == sparse_dim + dense_dim' is not satisfied: len(size) = "
+            f"{len(shape)}, sparse_dim = {sparse}, dense_dim = {dense}"
         )
     if tuple(stored.shape[1:]) != tuple(shape[sparse:]):
         raise RuntimeError(

@@ -47,10 +47,12 @@ def outcome(module: Any, line: str) -> str:
 def shown(value: Any) -> str:
     if hasattr(value, "grad_fn") and hasattr(value, "stride"):
         node = value.grad_fn.name() if value.grad_fn is not None else None
+        # Where a dim has one element, its stride says nothing.
+        pairs = zip(value.shape, value.stride(), strict=True)
+        steps = [step for size, step in pairs if size > 1]
         return (
             f"{value!r} {tuple(value.shape)} {value.dtype} {value.requires_grad} {node} "
-            f"view={value._base is not None} "
-            + (str(value.stride()) if value.numel() > 1 else "")
+            f"view={value._base is not None} " + str(steps if value.numel() > 1 else "")
         )
     if isinstance(value, tuple | list):
         return f"{type(value).__name__} [{', '.join(map(shown, value))}]"

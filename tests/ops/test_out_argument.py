@@ -51,7 +51,7 @@ KNOWN = [
     ("m.sum", "x[:1]"), ("m.mean", "x[:1]"), ("m.amax", "x[:1]"),
     ("m.any", "requires_grad"), ("m.quantile", "requires_grad"), ("m.quantile", "meta"),
     ("m.float_power", "requires_grad"), ("m.float_power", "meta"),
-    ("m.std", "complex64"), ("m.kthvalue", "zeros("),
+    ("m.std", "complex64"), ("m.kthvalue", "zeros("), ("m.sort", "x[:1]"),
 ]  # fmt: skip
 
 

@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dispatchtorch import Tensor
+from dispatchtorch.utils.hooks import BackwardHook
+
 from ._hooks import (
-    BackwardHooks,
     Hook,
     _global_backward_hooks,
     _global_backward_pre_hooks,
@@ -132,9 +134,9 @@ class Calling:
         this: Any = self
         full, non_full = self._get_backward_hooks()
         pre_hooks = self._get_backward_pre_hooks()
-        backward = BackwardHooks(this, full, pre_hooks) if full or pre_hooks else None
+        backward = BackwardHook(this, full, pre_hooks) if full or pre_hooks else None
         if backward is not None:
-            args = backward.wrap_inputs(args)
+            args = backward.setup_input_hook(args)
 
         result = self.forward(*args, **kwargs)
 
@@ -148,7 +150,13 @@ class Calling:
             if changed is not None:
                 result = changed
         if backward is not None:
-            result = backward.wrap_output(result)
+            if not isinstance(result, (Tensor, tuple)):
+                warnings.warn(
+                    "For backward hooks to be called, module output should be a Tensor "
+                    f"or a tuple of Tensors but received {type(result)}",
+                    stacklevel=3,
+                )
+            result = backward.setup_output_hook(result)
         if non_full:
             attach_non_full(this, non_full, args, result)
         return result

@@ -1,18 +1,16 @@
 """Hooks: the registries for all modules, and how backward hooks attach to the graph.
 
-A full backward hook needs to see the gradients at the module's border, whatever its
-forward does inside. So the tensors that go in and those that come out pass through an
-identity whose derivative calls the hooks.
+Full backward hooks see the gradients at the module's border, whatever its forward does
+inside: that is ``utils.hooks.BackwardHook``. Here are the older ones, which see a node's.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import dispatchtorch as torch
 from dispatchtorch import Tensor
 from dispatchtorch.utils.hooks import RemovableHandle
 
@@ -152,135 +150,6 @@ def global_backward_hooks(full: bool) -> list[Hook]:
     if _global_is_full_backward_hook is full:
         return list(_global_backward_hooks.values())
     return []
-
-
-class BackwardHookFunction(torch.autograd.Function):
-    """The identity on any number of tensors; its derivative asks ``at_backward``."""
-
-    @staticmethod
-    def forward(ctx: Any, at_backward: Hook, *tensors: Tensor) -> Any:
-        ctx.at_backward = at_backward
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*(t for t in tensors if not t.requires_grad))
-        return tensors
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> Any:
-        return None, *ctx.at_backward(grads, ctx.needs_input_grad[1:])
-
-
-class BackwardHooks:
-    """The full backward hooks of one call of one module.
-
-    ``wrap_inputs`` and ``wrap_output`` put the two identities in place. Gradients are
-    those of the positional tensors; other arguments show as None.
-    """
-
-    def __init__(self, module: Module, hooks: list[Hook], pre_hooks: list[Hook]):
-        self.module = module
-        self.hooks = hooks
-        self.pre_hooks = pre_hooks
-        self.grad_outputs: tuple[Tensor | None, ...] | None = None
-        self.n_inputs = -1
-        self.inputs_tracked = False
-
-    def wrap_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        self.n_inputs = len(args)
-        args, self.inputs_tracked = _pass_through(args, self._at_inputs)
-        return args
-
-    def wrap_output(self, output: Any) -> Any:
-        if isinstance(output, Tensor):
-            return _pass_through((output,), self._at_outputs)[0][0]
-        if isinstance(output, tuple):
-            return _pass_through(output, self._at_outputs)[0]
-        warnings.warn(
-            "For backward hooks to be called, module output should be a Tensor or a "
-            f"tuple of Tensors but received {type(output)}",
-            stacklevel=4,
-        )
-        return output
-
-    def _at_outputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
-        for hook in self.pre_hooks:
-            changed = hook(self.module, grads)
-            if changed is not None:
-                grads = _checked(changed, grads, "Backward pre hook", "grad_output")
-        if self.inputs_tracked:
-            self.grad_outputs = grads
-            return grads
-        # No gradient will ever arrive at the inputs: this is the last chance.
-        warnings.warn(
-            "Full backward hook is firing when gradients are computed with respect to "
-            "module outputs since no inputs require gradients. See "
-            "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
-            "#torch.nn.Module.register_full_backward_hook for more details.",
-            stacklevel=2,
-        )
-        no_grads = (None,) * self.n_inputs
-        for hook in self.hooks:
-            changed = hook(self.module, no_grads, grads)
-            if changed is not None and not (
-                isinstance(changed, tuple) and all(g is None for g in changed)
-            ):
-                raise RuntimeError(
-                    "Backward hook for Modules where no input requires gradient should "
-                    "always return None or None for all gradients."
-                )
-        return grads
-
-    def _at_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
-        if self.grad_outputs is None:  # the output couldn't be wrapped
-            return grads
-        for hook in self.hooks:
-            changed = hook(self.module, grads, self.grad_outputs)
-            if changed is not None:
-                grads = _checked(changed, grads, "Backward hook", "grad_input")
-        self.grad_outputs = None
-        return grads
-
-
-def _checked(
-    changed: Any, grads: tuple[Any, ...], who: str, what: str
-) -> tuple[Any, ...]:
-    """What a hook returned, as a tuple of as many gradients as it was given."""
-    changed = changed if isinstance(changed, (tuple, list)) else (changed,)
-    if len(changed) != len(grads):
-        raise RuntimeError(
-            f"{who} returned an invalid number of {what}, got {len(changed)}, but "
-            f"expected {len(grads)}"
-        )
-    return tuple(changed)
-
-
-def _pass_through(
-    values: tuple[Any, ...], hook: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-) -> tuple[tuple[Any, ...], bool]:
-    """``values`` with its tensors behind a :class:`BackwardHookFunction`, and whether
-    any of them takes part in autograd (otherwise nothing was changed).
-
-    ``hook`` gets and gives one gradient for each of ``values``.
-    """
-    places = [i for i, v in enumerate(values) if isinstance(v, Tensor)]
-    tensors = [values[i] for i in places]
-    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
-        return values, False
-
-    def at_backward(
-        grads: tuple[Any, ...], wanted: tuple[bool, ...]
-    ) -> Iterator[Tensor | None]:
-        full: list[Any] = [None] * len(values)
-        for place, grad, is_wanted in zip(places, grads, wanted, strict=True):
-            full[place] = grad if is_wanted else None
-        full = list(hook(tuple(full)))
-        return (full[place] for place in places)
-
-    passed = BackwardHookFunction.apply(at_backward, *tensors)
-    rebuilt = list(values)
-    for place, tensor in zip(places, passed, strict=True):
-        rebuilt[place] = tensor
-    make = getattr(type(values), "_make", type(values))  # namedtuples keep their type
-    return make(rebuilt), True
 
 
 _NON_FULL = (

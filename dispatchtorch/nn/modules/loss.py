@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import dispatchtorch.nn.functional as F
+from dispatchtorch.nn._reduction import reduction_of
 
 from .distance import PairwiseDistance
 from .linear import Linear
@@ -50,20 +51,6 @@ __all__ = [
 ]
 
 
-def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction that the deprecated arguments ask for, if they are used."""
-    if size_average is None and reduce is None:
-        return reduction
-    mean = size_average is None or size_average
-    reduction = ("mean" if mean else "sum") if reduce is None or reduce else "none"
-    warnings.warn(
-        "size_average and reduce args will be deprecated, please use "
-        f"reduction='{reduction}' instead.",
-        stacklevel=4,
-    )
-    return reduction
-
-
 class _Loss(Module):
     __constants__ = ["reduction"]
     reduction: str
@@ -75,7 +62,7 @@ class _Loss(Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.reduction = _reduction(size_average, reduce, reduction)
+        self.reduction = reduction_of(size_average, reduce, reduction, 3)
 
 
 class _WeightedLoss(_Loss):

@@ -57,6 +57,7 @@ def database() -> dict[str, OperatorSamples]:
             pointwise,
             reductions,
             shapes,
+            sparse,
             special,
         )
 
@@ -71,6 +72,7 @@ def database() -> dict[str, OperatorSamples]:
             fourier,
             neural,
             creation,
+            sparse,
             foreach,
         )
         for row in [row for family in families for row in family.ROWS]:

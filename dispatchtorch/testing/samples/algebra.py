@@ -61,6 +61,11 @@ def _scaled(*shapes: tuple[int, ...]) -> Any:
     return generate
 
 
+def _activated(g: Draw) -> Iterator[Any]:
+    yield S(g(4), g(2, 3), g(3, 4))
+    yield S(g(4), g(2, 3), g(3, 4), use_gelu=True)
+
+
 def _dot(g: Draw) -> Iterator[Any]:
     yield S(g(4), g(4))
     yield S(g(4, layout="strided"), g(4))
@@ -137,6 +142,8 @@ ROWS: list[OperatorSamples] = [
         _NUMBERS,
     ),
     cases("tensordot", _tensordot, "fc", covers="_tensordot"),
+    cases("_addmm_activation", _activated, "f", grads=0, loose=4),
+    cases("_weight_norm", lambda g: [S(g(3, 2), g(3, 1))], "f"),
     cases("einsum", _einsum, "fc", "np.einsum", covers="_einsum"),
     cases("cdist", _cdist, "f", grads=1),
     cases("pdist", lambda g: [S(g(4, 3)), S(g(3, 2), 1.0)], "f", grads=1),

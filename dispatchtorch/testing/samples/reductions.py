@@ -293,6 +293,12 @@ def _consecutive(g: Draw) -> Iterator[Any]:
     yield S(g.of([[1, 1], [1, 1], [0, 1]]), dim=0)
 
 
+def _segments(g: Draw) -> Iterator[Any]:
+    lengths = g.of([2, 1, 3], "int64")
+    for kind in ("sum", "mean", "max", "min", "prod"):
+        yield S(_distinct(g, 6, 2), kind, lengths=lengths)
+
+
 def _isin(g: Draw) -> Iterator[Any]:
     yield S(g.of([[1, 2], [3, 1]]), g.of([1, 3]))
     yield S(g.of([1, 2, 3]), g.of([1]), invert=True)
@@ -397,6 +403,7 @@ ROWS: list[OperatorSamples] = [
     cases("cumulative_trapezoid", _trapezoid, "fc"),
     cases("searchsorted", _search, "fhi"),
     cases("bucketize", _bucketize, "fhi"),
+    cases("segment_reduce", _segments, "f", grads=1),
     cases("unique", _unique, "fhib", grads=0),
     cases("unique_consecutive", _consecutive, "fhib", grads=0),
     cases("isin", _isin, "fi", "np.isin"),
