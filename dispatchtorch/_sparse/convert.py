@@ -187,8 +187,8 @@ def _batched(
     ]
     if len({m.nnz for m in made}) > 1:
         raise RuntimeError("Expect the same number of specified elements per batch.")
-    parts = [
+    compressed, plain, values = (
         torch.stack(each).reshape([*lead, *each[0]._shape])
         for each in zip(*(m.parts() for m in made), strict=True)
-    ]
-    return make_compressed(layout, *parts, dense._shape)
+    )
+    return make_compressed(layout, compressed, plain, values, dense._shape)

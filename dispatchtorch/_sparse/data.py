@@ -151,9 +151,8 @@ class CompressedData(SparseData):
         )
 
     def moved(self, function: Any) -> CompressedData:
-        return CompressedData(
-            self.layout, *(function(p) for p in self.parts()), self.shape
-        )
+        compressed, plain, values = (function(p) for p in self.parts())
+        return CompressedData(self.layout, compressed, plain, values, self.shape)
 
 
 def is_sparse(t: Any) -> bool:

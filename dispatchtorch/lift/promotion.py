@@ -51,7 +51,7 @@ def result_type(values: Any) -> dtypes.dtype:
         if found is None:
             found = kind
         elif kind.category > found.category:
-            if kind.is_complex and found.is_floating_point and kind is numbers:
+            if kind.is_complex and found.is_floating_point:
                 found = found.to_complex()
             else:
                 found = dtypes.promote_types(found, kind)

@@ -225,7 +225,9 @@ def _search(A: Any, *, k: Any, B: Any, X: Any, n: Any, **rest: Any) -> tuple[Any
         )
     if not batch:
         return _one(A, B, X, k, **rest)
-    flat: list[Any] = [None if t is None else t.reshape((-1, *t.shape[-2:])) for t in (A, B, X)]
+    flat: list[Any] = [
+        None if t is None else t.reshape((-1, *t.shape[-2:])) for t in (A, B, X)
+    ]
     made = [
         _one(flat[0][i], None if B is None else flat[1][i], flat[2][i], k, **rest)
         for i in range(flat[0].shape[0])

@@ -21,6 +21,7 @@ __all__ = [
     "device_of",
     "infer_size",
     "reduction_dims",
+    "refuse",
     "scalar_type_name",
     "torch",
     "wrap_dim",
@@ -226,3 +227,13 @@ def _holds(value: Any, target: dtype) -> bool:
 def device_of(t: Tensor) -> int:
     """The device bit of a tensor's keyset."""
     return t._keys & mask_of("device")
+
+
+def refuse(t: Tensor, message: str, *categories: int) -> None:
+    """Raises for tensors of some kinds of dtypes; ``{dtype}`` in the message is theirs.
+
+    "… not implemented for" messages are NotImplementedErrors, others RuntimeErrors.
+    """
+    if t.dtype.category in categories:
+        text = message.format(dtype=scalar_type_name(t.dtype))
+        raise (NotImplementedError if text[0] == '"' else RuntimeError)(text)

@@ -12,6 +12,7 @@ from dispatchtorch.ops._common import (
     as_ints,
     conj,
     numel_of,
+    refuse,
     scalar_type_name,
     torch,
     wrap_dim,
@@ -362,6 +363,14 @@ _MODES = {
 )
 def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
     """The distances between all pairs of rows."""
+    for name, each in (("X1", x1), ("X2", x2)):
+        refuse(
+            each,
+            f"cdist only supports floating-point dtypes, {name} got: {{dtype}}",
+            dtypes.BOOL,
+            dtypes.INT,
+            dtypes.COMPLEX,
+        )
     if compute_mode not in _MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     mode = _MODES[compute_mode]

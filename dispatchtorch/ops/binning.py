@@ -8,7 +8,13 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import return_type
-from dispatchtorch.ops._common import numel_of, reduction_dims, scalar_type_name, torch
+from dispatchtorch.ops._common import (
+    numel_of,
+    reduction_dims,
+    refuse,
+    scalar_type_name,
+    torch,
+)
 
 __all__: list[str] = []
 
@@ -19,7 +25,14 @@ __all__: list[str] = []
 )
 def bincount(self, weights=None, minlength=0):
     """How often each number from 0 on appears, or the sum of its weights."""
-    if self.ndim != 1 or self.dtype.category > dtypes.INT:
+    refuse(
+        self,
+        "\"bincount_cpu\" not implemented for '{dtype}'",
+        dtypes.BOOL,
+        dtypes.FLOAT,
+        dtypes.COMPLEX,
+    )
+    if self.ndim != 1:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
@@ -49,6 +62,9 @@ def histc(self, bins=100, min=0, max=0):
     """How many elements fall in each of ``bins`` equal parts of a range."""
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
+    refuse(self, "\"aminmax_cpu\" not implemented for '{dtype}'", dtypes.COMPLEX)
+    refuse(self, "\"linspace_cpu\" not implemented for '{dtype}'", dtypes.BOOL)
+    refuse(self, "\"histogram_cpu\" not implemented for '{dtype}'", dtypes.INT)
     flat = self.detach().reshape(-1)
     low, high = float(min), float(max)
     if low == high and flat.numel():
@@ -56,7 +72,9 @@ def histc(self, bins=100, min=0, max=0):
     if low == high:
         low, high = low - 1, high + 1
     if low > high:
-        raise RuntimeError("max must be larger than min")
+        raise RuntimeError("torch.histc: max must be larger than min")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     inside = flat[(flat >= low) & (flat <= high)]
     place = (
         ((inside - low) * (bins / (high - low))).to(dtypes.int64).clamp(max=bins - 1)

@@ -6,7 +6,13 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import scalar_type_name, torch, wrap_dim, wrap_dims
+from dispatchtorch.ops._common import (
+    refuse,
+    scalar_type_name,
+    torch,
+    wrap_dim,
+    wrap_dims,
+)
 
 __all__: list[str] = []
 
@@ -194,6 +200,9 @@ def _derivative(x: Any, step: Any, dim: int, edge_order: int) -> Any:
 
 
 def _trapezoids(y: Any, dim: int, dx: Any, cumulative: bool) -> Any:
+    name = "cumulative_trapezoid" if cumulative else "trapezoid"
+    text = f"{name}: received a bool input for `y`, but bool is not supported"
+    refuse(y, text, dtypes.BOOL)
     n = y._shape[dim] - 1
     if n < 0:
         n = 0
@@ -252,6 +261,7 @@ def cov(self, *, correction, fweights, aweights):
             "cov(): expected input to have two or fewer dimensions but got an input with "
             f"{self.ndim} dimensions"
         )
+    refuse(self, "cov(): bool dtype is not supported for input", dtypes.BOOL)
     x = self.reshape((1, -1)) if self.ndim < 2 else self
     _check_weights(x._shape[1], fweights, aweights)
     if x.dtype.category <= dtypes.INT:

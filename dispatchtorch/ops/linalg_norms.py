@@ -200,9 +200,7 @@ def nuclear_norm_dim(self, dim, keepdim=False):
     return torch.linalg_matrix_norm(self, "nuc", dim, keepdim)
 
 
-@operator(
-    "_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor", variants="function"
-)
+@operator("_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor", variants="function")
 def _weight_norm(v, g, dim=0):
     """A weight of direction ``v`` and magnitude ``g`` (one for each slice of a dim)."""
     return v * (g / torch.norm_except_dim(v, 2, dim))

@@ -49,6 +49,8 @@ _NO_BOOL_OPERAND = (
 
 _ONE = 1  # the default of alpha, known by identity because that is cheapest
 
+_BOOLS = dtypes.bool.bit | dtypes.PYTHON_SCALARS[bool]
+
 # Arithmetic. ``alpha`` is a scale of the second operand, which few calls give; the
 # primitive is plain addition.
 
@@ -64,12 +66,12 @@ class _Scaled(Pointwise):
         return ["self", "other"], ["self", "other"], []
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
-        if self.forbid and keys & dtypes.bool.bit:
+        if self.forbid and keys & _BOOLS:
             return _without_bool(op)
         return super().bind(op, keys, backend, kernel, declined)
 
     def bind_inplace(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
-        if self.forbid and keys & dtypes.bool.bit:
+        if self.forbid and keys & _BOOLS:
             return _without_bool(op)
         return super().bind_inplace(op, keys, backend, kernel, declined)
 

@@ -8,9 +8,9 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import add_alias, operator
 from dispatchtorch.lift import Plain, Pointwise, result_type
-from dispatchtorch.ops._common import conj, torch
+from dispatchtorch.ops._common import conj, refuse, torch
 from dispatchtorch.ops._pointwise import not_for
-from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT, _refuse
+from dispatchtorch.ops.pointwise_more import BOOL, COMPLEX, FLOAT, INT
 
 # Bounds.
 
@@ -116,7 +116,7 @@ def _one_sided(name: str, side: str) -> None:
 
     def by_tensor(self: Any, bound: Any) -> Any:
         for each in (self, bound):
-            _refuse(each, f"\"{pick}_cpu\" not implemented for '{{dtype}}'", COMPLEX)
+            refuse(each, f"\"{pick}_cpu\" not implemented for '{{dtype}}'", COMPLEX)
         return getattr(torch, pick)(self, bound)
 
     def by_number(self: Any, bound: Any) -> Any:
@@ -198,7 +198,7 @@ def lerp_tensor(self, end, weight):
         _same_dtype_as(self, weight=weight)
     else:
         weight = weight.to(self.dtype)
-    _refuse(self, "\"lerp_kernel_tensor\" not implemented for '{dtype}'", BOOL, INT)
+    refuse(self, "\"lerp_kernel_tensor\" not implemented for '{dtype}'", BOOL, INT)
     return _lerp(self, end, weight)
 
 
@@ -219,7 +219,7 @@ derive(
 def lerp(self, end, weight):
     """``self + weight * (end - self)``."""
     _same_dtype_as(self, end=end)
-    _refuse(self, "\"lerp_kernel_scalar\" not implemented for '{dtype}'", BOOL, INT)
+    refuse(self, "\"lerp_kernel_scalar\" not implemented for '{dtype}'", BOOL, INT)
     return _lerp(self, end, weight)
 
 

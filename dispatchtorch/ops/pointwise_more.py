@@ -19,7 +19,7 @@ from dispatchtorch.lift import (
     result_type,
     return_type,
 )
-from dispatchtorch.ops._common import conj, scalar_type_name, torch
+from dispatchtorch.ops._common import conj, refuse, scalar_type_name, torch
 from dispatchtorch.ops._pointwise import (
     TO_FLOAT,
     binary,
@@ -84,7 +84,7 @@ derive(sinc, self=_sinc_backward)
 )
 def logit(self, eps):
     """log(x / (1 - x)), with ``x`` clamped to [eps, 1 - eps] where ``eps`` is given."""
-    _refuse(self, "\"logit_cpu\" not implemented for '{dtype}'", COMPLEX)
+    refuse(self, "\"logit_cpu\" not implemented for '{dtype}'", COMPLEX)
     x = _as_float(self)
     if eps is not None:
         x = x.clamp(eps, 1 - eps)
@@ -98,12 +98,6 @@ def _logit_backward(grad: Any, self: Any, eps: Any) -> Any:
 
 
 derive(logit, self=_logit_backward)
-
-
-def _refuse(t: Any, message: str, *categories: int) -> None:
-    if t.dtype.category in categories:
-        text = message.format(dtype=scalar_type_name(t.dtype))
-        raise (NotImplementedError if text[0] == '"' else RuntimeError)(text)
 
 
 def _as_float(t: Any) -> Any:
@@ -160,7 +154,7 @@ derive(rad2deg, name_="Rad2DegBackward0", self=lambda grad: grad * (180 / math.p
 @operator("positive(Tensor(a) self) -> Tensor(a)")
 def positive(self):
     """The tensor itself; RuntimeError for a bool tensor."""
-    _refuse(self, "The `+` operator, on a bool tensor is not supported.", BOOL)
+    refuse(self, "The `+` operator, on a bool tensor is not supported.", BOOL)
     return self
 
 
@@ -196,7 +190,7 @@ derive(
 )
 def round_decimals(self, *, decimals):
     """Rounded to ``decimals`` places, halves to even; negative: left of the point."""
-    _refuse(self, "\"round_vml_cpu\" not implemented for '{dtype}'", BOOL, COMPLEX)
+    refuse(self, "\"round_vml_cpu\" not implemented for '{dtype}'", BOOL, COMPLEX)
     if not self.is_floating_point():
         if decimals < 0:
             scale = 10**-decimals
@@ -302,7 +296,7 @@ def x_log(name: str, log: Any) -> Any:
     )
     def function(self, other):  # type: ignore[no-untyped-def]
         one = self if hasattr(self, "_keys") else other
-        refuse = (
+        words = (
             f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
         )
         x = self if self is one else number_like(one, self)
@@ -312,7 +306,7 @@ def x_log(name: str, log: Any) -> Any:
             kind = dtypes.get_default_dtype()
         x, y = x.to(kind), y.to(kind)
         for each in (x, y):
-            _refuse(each, refuse, COMPLEX)
+            refuse(each, words, COMPLEX)
         return torch.where(y != y, y, torch.where(x == 0, 0, x * log(y)))
 
     return function
@@ -456,7 +450,7 @@ def ldexp(self, other):
     """``self * 2**other``; whole exponents leave a float its dtype."""
     factor = torch.pow(2.0, other)
     if self.is_floating_point():
-        _refuse(other, "\"ldexp_cpu_exp\" not implemented for '{dtype}'", dtypes.BOOL)
+        refuse(other, "\"ldexp_cpu_exp\" not implemented for '{dtype}'", dtypes.BOOL)
         if other.dtype.category not in _INEXACT:
             factor = factor.to(self.dtype)
     return torch.mul(self, factor)

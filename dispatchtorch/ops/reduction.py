@@ -18,6 +18,7 @@ from dispatchtorch.ops._common import (
     conj,
     numel_of,
     reduction_dims,
+    refuse,
     scalar_type_name,
     strict,
     torch,
@@ -280,11 +281,14 @@ def _extremum(name: str) -> Any:
     op = primitive(
         f"{name}(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", lift=_PLAIN
     )
-    op.prepare = lambda self, dim, keepdim: (
-        self,
-        _extremum_dims(self, dim, name),
-        keepdim,
-    )
+    kernel = f"{name[1:]}_values_cpu"
+
+    def prepare(self: Any, dim: Any, keepdim: bool) -> Any:
+        dims = _extremum_dims(self, dim, name)
+        refuse(self, f"\"{kernel}\" not implemented for '{{dtype}}'", dtypes.COMPLEX)
+        return self, dims, keepdim
+
+    op.prepare = prepare
     op.shape_rule = lambda x, dims, keepdim: (reduced_shape(x, dims, keepdim), x.dtype)
     derive(
         op,
@@ -348,12 +352,13 @@ def _arg_extremum(name: str) -> None:
 
     def body(self, dim=None, keepdim=False):  # type: ignore[no-untyped-def]
         ndim = self.ndim
+        refuse(self, f"{name}(): does not support bool input", dtypes.BOOL)
+        refuse(self, f"{name}(): does not support complex input", dtypes.COMPLEX)
         if dim is None:
             if self.numel() == 0:
                 raise IndexError(
                     f"{name}(): Expected reduction dim to be specified for "
-                    "input.numel() == 0. Specify the reduction dim with the 'dim' "
-                    "argument."
+                    "input.numel() == 0."
                 )
             made = native(self.reshape(-1), 0)
             return made.reshape((1,) * ndim) if keepdim else made
@@ -382,11 +387,14 @@ def _max_min(name: str, pick: str, both: str) -> None:
                 f"{name}(): Expected reduction dim to be specified for input.numel() == "
                 "0. Specify the reduction dim with the 'dim' argument."
             )
+        refuse(self, f"\"{name}_all\" not implemented for '{{dtype}}'", dtypes.COMPLEX)
         return getattr(torch, f"a{name}")(self)
 
     def along(self, dim, keepdim=False):  # type: ignore[no-untyped-def]
         wrapped = wrap_dim(dim, self.ndim)
-        indices = getattr(torch, pick)(self, wrapped, True)
+        refuse(self, f"{name}(): does not support complex input", dtypes.COMPLEX)
+        whole = self.to(dtypes.uint8) if self.dtype is dtypes.bool else self
+        indices = getattr(torch, pick)(whole, wrapped, True)
         values = torch.gather(self, wrapped, indices) if self.ndim else self.clone()
         if not keepdim and self.ndim:
             values, indices = values.squeeze(wrapped), indices.squeeze(wrapped)

@@ -9,11 +9,15 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import result_type, return_type
-from dispatchtorch.ops._common import scalar_type_name, torch, wrap_dim
+from dispatchtorch.ops._common import refuse, scalar_type_name, torch, wrap_dim
 from dispatchtorch.ops._precision import single
 from dispatchtorch.ops.reduction import value_selecting_backward
 
 __all__: list[str] = []
+
+_NO_KIND = "\"{}\" not implemented for '{{dtype}}'"
+
+_NO_ISIN = "Unsupported input type encountered for isin(): {dtype}"
 
 _sort = primitive(
     "sort_(Tensor self, int dim, bool descending) -> (Tensor, Tensor)",
@@ -29,7 +33,7 @@ _sort.shape_rule = lambda x, dim, descending: (
 def _sorted(self: Any, dim: int, descending: bool) -> tuple[Any, Any]:
     """Values and indices of a stable sort; NaN counts as the largest value."""
     if self.is_complex():
-        raise RuntimeError("Sort does not support complex dtypes on CPU")
+        raise RuntimeError(" Sort does not support complex dtypes on CPU")
     dim = wrap_dim(dim, self.ndim)
     if self.ndim == 0:
         return self.clone(), torch.zeros((), dtype=dtypes.int64, device=self.device)
@@ -121,6 +125,8 @@ def _derive_selection(op: Any) -> None:
 )
 def topk(self, k, dim=-1, largest=True, sorted=True):
     """The ``k`` largest (or smallest) elements of a dim, and where they are."""
+    refuse(self, "topk does not support bool dtypes on CPU", dtypes.BOOL)
+    refuse(self, " topk does not support complex dtypes on CPU", dtypes.COMPLEX)
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim] if self.ndim else 1
     if not 0 <= k <= size:
@@ -142,6 +148,7 @@ _derive_places(topk)
 )
 def kthvalue(self, k, dim=-1, keepdim=False):
     """The ``k``-th smallest element of a dim, and where it is."""
+    refuse(self, _NO_KIND.format("kthvalue_cpu"), dtypes.BOOL, dtypes.COMPLEX)
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim] if self.ndim else 1
     if not 1 <= k <= size:
@@ -160,6 +167,7 @@ _derive_selection(kthvalue)
 
 def _median(name: str, skip_nan: bool) -> None:
     def along(self, dim, keepdim=False):  # type: ignore[no-untyped-def]
+        refuse(self, _NO_KIND.format("median_out"), dtypes.BOOL, dtypes.COMPLEX)
         dim = wrap_dim(dim, self.ndim)
         if self.ndim and self._shape[dim] == 0:
             raise IndexError(
@@ -191,12 +199,8 @@ def _median(name: str, skip_nan: bool) -> None:
 
     def whole(self):  # type: ignore[no-untyped-def]
         if self.numel() == 0:
-            return torch.full(
-                (),
-                math.nan if self.is_floating_point() else 0,
-                dtype=self.dtype,
-                device=self.device,
-            )
+            return torch.full((), math.nan, device=self.device).to(self.dtype)
+        refuse(self, _NO_KIND.format("median_cpu"), dtypes.BOOL, dtypes.COMPLEX)
         return getattr(torch, name)(self.reshape(-1), 0)[0]
 
     along.__doc__ = "The lower median of a dim, and where it is" + (
@@ -236,9 +240,12 @@ def mode(self, dim=-1, keepdim=False):
     dim = wrap_dim(dim, self.ndim)
     if self.ndim and self._shape[dim] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
-    values, indices = _sorted(self, dim, False)
     if not self.ndim:
-        return _select(mode, values, indices, dim, keepdim)
+        return _select(
+            mode, self.clone(), torch.zeros_like(self, dtype=dtypes.int64), dim, keepdim
+        )
+    refuse(self, _NO_KIND.format("mode_cpu"), dtypes.COMPLEX)
+    values, indices = _sorted(self, dim, False)
     n = self._shape[dim]
     shape = [1] * self.ndim
     shape[dim] = n
@@ -285,6 +292,7 @@ def _running(name: str, reaches: str) -> None:
         if self.ndim == 0:
             zero = torch.zeros((), dtype=dtypes.int64, device=self.device)
             return return_type(op)((self.clone(), zero))
+        refuse(self, _NO_KIND.format(f"{name}_cpu"), dtypes.COMPLEX)
         shape = [1] * self.ndim
         shape[dim] = self._shape[dim]
         at = torch.arange(shape[dim], device=self.device).reshape(shape)
@@ -398,6 +406,7 @@ def _rows_of(self: Any, dim: int) -> tuple[Any, int]:
 )
 def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements (or slices of a dim) in order; inverse and counts if asked."""
+    refuse(self, _NO_KIND.format("unique"), dtypes.COMPLEX)
     x = self.detach()
     if dim is None:
         flat = x.reshape(-1)
@@ -440,6 +449,7 @@ def unique(self, sorted=True, return_inverse=False, return_counts=False, dim=Non
 )
 def unique_consecutive(self, return_inverse=False, return_counts=False, dim=None):
     """The first of each run of equal elements (or slices of a dim)."""
+    refuse(self, _NO_KIND.format("unique"), dtypes.COMPLEX)
     x = self.detach()
     rows, at = (x.reshape(-1), 0) if dim is None else _rows_of(x, dim)
     if not rows._shape[0]:
@@ -495,6 +505,8 @@ def _search(
     boundaries: Any, values: Any, out_int32: bool, right: bool, sorter: Any
 ) -> Any:
     """By bisection, all values at once."""
+    name = "searchsorted_out_cpu"
+    refuse(boundaries, _NO_KIND.format(name), dtypes.BOOL, dtypes.COMPLEX)
     boundaries, values = boundaries.detach(), values.detach()
     if sorter is not None:
         boundaries = boundaries.gather(-1, sorter)
@@ -586,6 +598,8 @@ def bucketize_scalar(self, boundaries, *, out_int32, right):
 )
 def isin(elements, test_elements, *, assume_unique, invert):
     """Whether each element is among others."""
+    for each in (elements, test_elements):
+        refuse(each, _NO_ISIN, dtypes.BOOL, dtypes.COMPLEX)
     kind = result_type([elements, test_elements])
     values = elements.detach().to(kind)
     tests = test_elements.detach().to(kind).reshape(-1)

@@ -70,7 +70,7 @@ def _coo(indices, values, size, *, is_coalesced):
 derive(
     _coo,
     name_="SparseCooTensorWithDimsAndTensorsBackward0",
-    values=lambda grad, indices: _values_at(grad, indices),
+    values=lambda grad, indices: torch._sparse_values_at(grad, indices),
 )
 
 
@@ -145,7 +145,9 @@ derive(
     _to_dense,
     name_="ToDenseBackward0",
     self=lambda grad, self, masked_grad: (
-        grad.sparse_mask(_positions(self)) if masked_grad else grad.to_sparse(layout=self.layout)
+        grad.sparse_mask(_positions(self))
+        if masked_grad
+        else grad.to_sparse(layout=self.layout)
     ),
 )
 
@@ -316,7 +318,7 @@ def values(self):
     return bare(self._data.values)
 
 
-derive(values, self=lambda grad, self: _with_values(self, grad))
+derive(values, self=lambda grad, self: torch._sparse_with_values(self, grad))
 
 
 @operator(
@@ -387,7 +389,9 @@ def _sparse_mask(self, mask):
 derive(
     _sparse_mask,
     name_="SparseMaskBackward0",
-    self=lambda grad, self: grad if _is_sparse(self) else grad.to_dense(),
+    self=lambda grad, self, mask: (
+        grad if _is_sparse(self) else grad.sparse_mask(_positions(mask)).to_dense()
+    ),
 )
 
 

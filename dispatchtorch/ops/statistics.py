@@ -15,6 +15,7 @@ from dispatchtorch.ops._common import (
     conj,
     numel_of,
     reduction_dims,
+    refuse,
     scalar_type_name,
     torch,
     wrap_dim,
@@ -374,7 +375,7 @@ nondifferentiable(
 def nansum(self, dim=None, keepdim=False, *, dtype=None):
     """The sum over dims, NaN counted as 0."""
     if self.is_complex():
-        raise RuntimeError("nansum does not support complex inputs")
+        raise RuntimeError("nansum on CPU does not support complex inputs")
     if self.dtype.category > dtypes.INT:
         self = torch.where(self.isnan(), 0, self)
     return self.sum(dim, keepdim, dtype=sum_dtype(self, dtype))
@@ -420,6 +421,7 @@ def aminmax(self, *, dim, keepdim):
             "aminmax(): cannot compute aminmax over an empty dimension as "
             "the operation has no identity."
         )
+    refuse(self, "\"aminmax_cpu\" not implemented for '{dtype}'", dtypes.COMPLEX)
     dims = () if dim is None else (wrap_dim(dim, self.ndim),)
     return return_type(aminmax)((self.amin(dims, keepdim), self.amax(dims, keepdim)))
 

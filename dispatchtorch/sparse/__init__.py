@@ -164,7 +164,8 @@ def as_sparse_gradcheck(gradcheck: Any) -> Any:
     def check(func: Any, inputs: Any, **options: Any) -> Any:
         masked = options.pop("masked", False)
         given = inputs if isinstance(inputs, tuple | list) else (inputs,)
-        plain, rebuild = [], []
+        plain: list[Any] = []
+        rebuild: list[tuple[int, Tensor]] = []
         for t in given:
             if isinstance(t, Tensor) and t.layout is not torch.strided:
                 rebuild.append((len(plain), t))

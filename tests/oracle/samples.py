@@ -80,10 +80,8 @@ def _tensor(t: Any, tensors: dict[int, Any] | None = None) -> Any:
     """The same tensor: memory, sharing of memory, strides and view-ness."""
     import torch
 
-    if t.layout is torch.sparse_coo:
-        raise NotSame("a sparse sample")
     if t.layout is not torch.strided:
-        raise NotSame(f"a {t.layout} sample")
+        return _sparse(t)
     flat = t.detach()
     if t.is_conj() or t.is_neg():
         flat = flat.resolve_conj().resolve_neg()
@@ -107,6 +105,25 @@ def _tensor(t: Any, tensors: dict[int, Any] | None = None) -> Any:
     if t._base is None:  # a tensor of its own, as far as anybody can tell
         result._base = result._ver = None
     return result.requires_grad_(t.requires_grad)
+
+
+def _sparse(t: Any) -> Any:
+    import torch
+
+    plain = t.detach()
+    shape = tuple(t.shape)
+    if t.layout is torch.sparse_coo:
+        parts = [_tensor(plain._indices()), _tensor(plain._values())]
+        made = dt.sparse_coo_tensor(*parts, shape, is_coalesced=t.is_coalesced())
+    else:
+        by_row = t.layout in (torch.sparse_csr, torch.sparse_bsr)
+        names = ("crow", "col") if by_row else ("ccol", "row")
+        parts = [_tensor(getattr(plain, f"{n}_indices")()) for n in names]
+        layout = translate(t.layout, {})
+        made = dt.sparse_compressed_tensor(
+            *parts, _tensor(plain.values()), shape, layout=layout
+        )
+    return made.detach().requires_grad_(t.requires_grad)
 
 
 def _function(fn: types.FunctionType) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import warnings
 
@@ -354,3 +355,22 @@ def test_plain_pickle_takes_tensors():
     assert type(parameter) is torch.nn.Parameter
     for value in (torch.float32, torch.device("cpu"), torch.Size([1, 2])):
         assert pickle.loads(pickle.dumps(value)) == value
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_process_writes_to_a_shared_tensor() -> None:
+    base = torch.zeros(2, 3)
+    x = base.t().share_memory_()
+    assert x.is_shared() and x[0].is_shared() and not torch.zeros(1).is_shared()
+    assert x.stride() == (1, 3) and x.share_memory_() is x
+    child = os.fork()
+    if not child:
+        x.fill_(7)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (x == 7).all()
+
+
+def test_a_module_shares_its_parameters() -> None:
+    module = torch.nn.Linear(2, 2).share_memory()
+    assert all(p.is_shared() and p.requires_grad for p in module.parameters())

@@ -194,8 +194,10 @@ class FuzzedTensor:
         if self._dim_parameter is not None:
             dim = params[self._dim_parameter]
 
+        named: dict[Any, Any] = params
+
         def resolve(values: Sequence[str | int], default: int) -> list[int]:
-            found = [int(params[v] if v in params else v) for v in values]
+            found = [int(named.get(v, v)) for v in values]
             return (found + [default] * dim)[:dim]
 
         size = resolve(self._size, 1)

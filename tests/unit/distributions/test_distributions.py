@@ -119,8 +119,10 @@ def test_densities_and_moments_are_scipys(name: str) -> None:
     density = reference.logpmf if discrete else reference.logpdf
     np.testing.assert_allclose(_n(d.log_prob(x)), density(_n(x)), rtol=1e-8, atol=1e-10)
     for ours, theirs in (("mean", reference.mean), ("variance", reference.var)):
+        if name == "von_mises":  # circular here, not in SciPy
+            continue
         expected = theirs()
-        if name == "von_mises" or not np.isfinite(expected).all():
+        if not np.isfinite(expected).all():
             continue
         np.testing.assert_allclose(_n(getattr(d, ours)), expected, rtol=1e-8)
     for ask, expected in (
