@@ -159,3 +159,49 @@ def _softmax(m: Any, device: str) -> Timed:
 def _conv(m: Any, device: str) -> Timed:
     x, w = m.randn(8, 64, 28, 28).to(device), m.randn(64, 64, 3, 3).to(device)
     return lambda: m.conv2d(x, w, padding=1)
+
+
+# Steps of optimizers on the parameters of a ResNet-18: 62 tensors, 11.7 million numbers.
+
+
+def _resnet_shapes() -> list[tuple[int, ...]]:
+    shapes: list[tuple[int, ...]] = [(64, 3, 7, 7), (64,), (64,)]
+    before = 64
+    for width in (64, 128, 256, 512):
+        for block in range(2):
+            first = (width, before if block == 0 else width, 3, 3)
+            norm: list[tuple[int, ...]] = [(width,), (width,)]
+            shapes += [first, *norm, (width, width, 3, 3), *norm]
+            if block == 0 and before != width:
+                shapes += [(width, before, 1, 1), *norm]
+        before = width
+    return [*shapes, (1000, 512), (1000,)]
+
+
+_OPTIMIZERS: dict[str, dict[str, float]] = {
+    "SGD": {"lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
+    "Adam": {"lr": 1e-3},
+    "AdamW": {"lr": 1e-3},
+    "RMSprop": {"lr": 1e-3},
+    "Adagrad": {"lr": 1e-3},
+}
+
+
+def _add_optimizers() -> None:
+    for name, options in _OPTIMIZERS.items():
+
+        def build(
+            m: Any, device: str, name: str = name, options: Any = options
+        ) -> Timed:
+            m.manual_seed(0)
+            parameters = []
+            for shape in _resnet_shapes():
+                parameter = m.nn.Parameter(m.randn(shape).to(device))
+                parameter.grad = m.randn(shape).to(device)
+                parameters.append(parameter)
+            return getattr(m.optim, name)(parameters, **options).step  # type: ignore[no-any-return]
+
+        case("optimizer", f"{name.lower()}_resnet18", 1.2)(build)
+
+
+_add_optimizers()

@@ -22,7 +22,7 @@ from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator, get_operator, invalidate
 from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
 from dispatchtorch.errors import FallbackError, UnsupportedOperator
-from dispatchtorch.lift import Plain, View, shape_mismatch
+from dispatchtorch.lift import Plain, Pointwise, View, shape_mismatch
 from dispatchtorch.tensor import Tensor, alias, new_tensor
 
 __all__ = [
@@ -227,7 +227,12 @@ def _inplace(op: Operator, keys: int, backend: Backend) -> Function:
     compute = functional.new_table()
     below = ~(K.AUTOGRAD | K.VIEW | K.FUNCTION)
 
+    lift = functional.lift
+    checked = isinstance(lift, Pointwise) and "where" not in functional.name
+
     def write(self: Tensor, *args: Any) -> Tensor:
+        if checked:
+            lift.check_written(functional, (self, *args))
         keyset = keys & below
         result = compute[keyset](*[_without_history(each) for each in (self, *args)])
         return write_back(op, self, result, backend, copy)
@@ -251,7 +256,7 @@ def write_back(
     if own is not new and not dtypes.can_cast(new, own):
         from dispatchtorch.out_argument import uncastable
 
-        raise uncastable(op.name, new, own)
+        raise uncastable(op.full_name, new, own)
     shape = backend.shape(target._data)
     if backend.shape(result._data) != shape:
         raise shape_mismatch(shape, backend.shape(result._data))

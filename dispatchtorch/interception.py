@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import warnings
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, TypeVar
@@ -203,7 +204,13 @@ def handle_torch_function(
             return result
         tried.append(f"mode object {mode!r}")
     for each in overriding:
-        function = type(each).__torch_function__
+        function = each.__torch_function__
+        if getattr(function, "__self__", None) is each:
+            warnings.warn(
+                "Defining your `__torch_function__` as a plain method is deprecated and "
+                "will be an error in future, please define it as a classmethod.",
+                stacklevel=3,
+            )
         result = function(public_api, types, args, kwargs)
         if result is not NotImplemented:
             return result

@@ -141,6 +141,8 @@ _UNCASTABLE_INPLACE = {
     "cumsum": "Bad in-place call: input tensor dtype {own} and output tensor dtype "
     "{wanted} should match",
 }
+for _name in ("clamp", "clamp_max", "clamp_min"):
+    _UNCASTABLE_INPLACE[_name] = _CAST.replace("{Own}", "{own}")
 _UNCASTABLE_INPLACE["cumprod"] = _UNCASTABLE_INPLACE["cumsum"]
 # What PyTorch calls the operator that it says is without automatic differentiation.
 _NO_GRADIENT = {
@@ -292,9 +294,12 @@ def _named(kind: type) -> Any:
     return named_returns(f"{kind.__name__}_out", names) if names else kind
 
 
-def uncastable(name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> RuntimeError:
+def uncastable(full_name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> RuntimeError:
     """The error of a result that can't be written to the tensor it was computed from."""
+    name, _, overload = full_name.partition(".")
     text = _UNCASTABLE_INPLACE.get(name.rstrip("_"), _CAST)
+    if (name.startswith("clamp") and overload) or wanted.is_complex:
+        text = _CAST
     return RuntimeError(_filled(text, name, wanted, own))
 
 

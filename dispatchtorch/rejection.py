@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch.dispatch import operator as _operator
-from dispatchtorch.dispatch.codegen import fits
+from dispatchtorch.dispatch.codegen import fits, overrides_functions
 from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.operator import Operator, Packet, packets
 from dispatchtorch.dispatch.schema import REQUIRED
@@ -22,13 +22,17 @@ __all__ = ["given_arguments", "overrides_of"]
 def overrides_of(values: Any) -> list[Any]:
     """The arguments whose class overrides functions, subclasses first."""
     found: list[Any] = []
+    _collect(values, found)
+    return found
+
+
+def _collect(values: Any, found: list[Any]) -> None:
     for each in values:
         if isinstance(each, (list, tuple)):
-            found += [v for v in overrides_of(each) if v not in found]
+            _collect(each, found)
             continue
         kind = type(each)
-        override = getattr(kind, "__torch_function__", None)
-        if override is None or kind is Tensor:
+        if kind is Tensor or not overrides_functions(kind):
             continue
         if isinstance(each, Tensor) and not each._keys & FUNCTION:
             continue

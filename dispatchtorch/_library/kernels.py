@@ -182,7 +182,12 @@ class BackendKernels(Layer):
         if function is None and not op.derivative:
             function = kernel_of(op, IMPLICIT)
         if function is None:
-            return _missing(op, devices[0]) if defined and op.body is None else inner
+            if not defined or op.body is not None:
+                return inner
+            if devices[0] == "meta" and not op.schema.returns:
+                function = _nothing  # without results, shapes say it all
+            else:
+                return _missing(op, devices[0])
         kernel = adapt(op, function)
         if keys & AUTOGRAD and not defined:
             kernel = _below(kernel)
@@ -199,6 +204,10 @@ class BackendKernels(Layer):
         if code is None:
             return repr(function)
         return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """The meta kernel of operators that only write."""
 
 
 def _below(kernel: Function) -> Function:

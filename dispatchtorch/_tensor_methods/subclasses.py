@@ -32,6 +32,11 @@ def alias_with_history(t: Tensor) -> Tensor:
 def make_subclass(cls: Any, t: Tensor, require_grad: bool | None = None) -> Any:
     """An instance of a subclass on the memory and history of a tensor."""
     if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        if isinstance(cls, type):
+            raise TypeError(
+                "Creating a Tensor subclass from a class that does not inherit from "
+                "Tensor is not possible. Make sure your class inherits from Tensor."
+            )
         raise TypeError(f"cls must be a type (got {cls.__class__.__name__})")
     made = object.__new__(cls)
     made._data, made._keys = t._data, t._keys & ~(K.FUNCTION | K.PYTHON)
@@ -74,6 +79,9 @@ def disabled(
 
     with state.exclude(K.FUNCTION):
         return func(*args, **(kwargs or {}))
+
+
+disabled.disables = True  # type: ignore[attr-defined]
 
 
 def _make_subclass(
@@ -151,7 +159,7 @@ def _new(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """``torch.Tensor(…)``: memory from sizes, or values from a sequence."""
     from dispatchtorch.factory import legacy_new
 
-    device = kwargs.pop("device", None)
+    device = kwargs.pop("device", None) or "cpu"  # whatever the default device
     for name in ("size", "data", "storage", "other"):
         if name in kwargs and not args:
             args = (kwargs.pop(name),)

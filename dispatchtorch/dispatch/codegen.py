@@ -238,7 +238,7 @@ def _reject(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
 
 def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
     """Python asks the other operand, unless an operand overrides functions."""
-    if any(hasattr(type(each), "__torch_function__") for each in args[1:]):
+    if any(overrides_functions(type(each)) for each in args[1:]):
         try:
             return _operator.reject(op, function, args)
         except TypeError:
@@ -471,9 +471,15 @@ def fits(value: Any, argument: Argument) -> bool:
     return fits_scalar(value, base)
 
 
+def overrides_functions(kind: type) -> bool:
+    """Whether a class has a ``__torch_function__``, other than the one that disables it."""
+    function = getattr(kind, "__torch_function__", None)
+    return function is not None and not hasattr(function, "disables")
+
+
 def fits_scalar(value: Any, base: str) -> bool:
     if base == "Tensor":
-        return hasattr(value, "_keys") or hasattr(type(value), "__torch_function__")
+        return hasattr(value, "_keys") or overrides_functions(type(value))
     if base == "Tensor|Scalar":
         return hasattr(value, "_keys") or fits_scalar(value, "Scalar")
     if base == "int":

@@ -105,6 +105,23 @@ class Pointwise(Lift):
             return dtypes.bool
         return computed.to_real() if self.result == "real" else computed
 
+    def check_written(self, op: Operator, args: tuple[Any, ...]) -> None:
+        """RuntimeError where the result can't be cast to the operand it is written to."""
+        names, operands, _ = self._names(op)
+        if self.result == "bool":
+            return
+        values = [args[names.index(n)] for n in operands]
+        common = result_type(values)
+        if self.result == "float" and common.category <= INT:
+            common = dtypes.get_default_dtype()
+        elif self.result == "real":
+            common = common.to_real()
+        own = values[0].dtype
+        if not dtypes.can_cast(common, own):
+            from dispatchtorch.out_argument import uncastable
+
+            raise uncastable(op.full_name, common, own)
+
     def prologue(self, op: Operator, constants: dict[str, Any]) -> list[str]:
         """Lines before the call, for arguments that the native kernel doesn't take."""
         return []
@@ -261,6 +278,8 @@ class Pointwise(Lift):
             return None
         own = dtypes.dtypes_in(tensor_bits)[0]
         common = with_scalars(own, keys)
+        if self.result != "bool" and not dtypes.can_cast(common, own):
+            return None
         computed = self.compute_dtype(op.functional, common)
         result = self.result_dtype(computed)
         if result is not own or computed is not own or needs_opmath(own, keys):

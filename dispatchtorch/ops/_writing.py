@@ -38,7 +38,8 @@ class Writing(Lift):
 
         def write(*args: Any) -> Any:
             given = args if prepare is None else prepare(*args)
-            ready = [table[type(v)](v) if type(v) in table else v for v in given]
+            # Tensors may be of a subclass, as parameters are.
+            ready = [table.get(type(v), natives)(v) for v in given]
             r = run_guarded(backend, function, *ready)
             return declined(*args) if r is NotImplemented else args[0]
 

@@ -115,12 +115,16 @@ def _one_sided(name: str, side: str) -> None:
     pick, wins = ("maximum", "ge") if low else ("minimum", "le")
 
     def by_tensor(self: Any, bound: Any) -> Any:
-        for each in (self, bound):
-            refuse(each, f"\"{pick}_cpu\" not implemented for '{{dtype}}'", COMPLEX)
+        common = result_type([self, bound])
+        if common.is_complex:
+            kind = dtypes.scalar_type_name(common)
+            raise NotImplementedError(f"\"{pick}_cpu\" not implemented for '{kind}'")
         return getattr(torch, pick)(self, bound)
 
     def by_number(self: Any, bound: Any) -> Any:
         _no_complex(self, bound)
+        if isinstance(bound, bool):
+            refuse(self, f"\"{name}_scalar_cpu\" not implemented for '{{dtype}}'", BOOL)
         return torch.clamp(self, **{side: bound})
 
     words = name.title().replace("_", "")

@@ -246,6 +246,8 @@ derive(
 
 def _log_sum(a: Any, b: Any, base: float) -> Any:
     if a.is_complex() or b.is_complex():
+        common = result_type([a, b])
+        a, b = a.to(common), b.to(common)
         # From the operand of the larger real part, whose angle the result goes on from.
         ours = torch.real(a) > torch.real(b)
         big, small = torch.where(ours, a, b), torch.where(ours, b, a)
@@ -295,11 +297,11 @@ def x_log(name: str, log: Any) -> Any:
         variants="function method" if name == "xlogy" else "function",
     )
     def function(self, other):  # type: ignore[no-untyped-def]
-        one = self if hasattr(self, "_keys") else other
+        one = _as_float(self if hasattr(self, "_keys") else other)
         words = (
             f"\"{name.removeprefix('special_')}_cpu\" not implemented for '{{dtype}}'"
         )
-        x = self if self is one else number_like(one, self)
+        x = self if hasattr(self, "_keys") else number_like(one, self)
         y = other if hasattr(other, "_keys") else number_like(one, other)
         kind = torch.result_type(self, other)
         if kind.category not in _INEXACT:
@@ -365,10 +367,33 @@ def _copysign_backward(grad: Any, self: Any, result: Any) -> Any:
 
 derive(copysign, number_name_="CopysignBackward1", self=_copysign_backward, other=zeros)
 
-_heaviside = _refusing("heaviside is not yet implemented for complex tensors.")
+
+class _OfOneDtype(Pointwise):
+    """Operands of several dtypes are refused rather than promoted."""
+
+    def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
+        bits = keys & dtypes.DTYPE_MASK
+        if bits & (bits - 1):
+            return self.mixed
+        return super().bind(op, keys, backend, kernel, declined)
+
+    def check_written(self, op, args):  # type: ignore[no-untyped-def]
+        if args[0].dtype is not args[1].dtype:
+            self.mixed(*args)
+
+    @staticmethod
+    def mixed(*operands: Any) -> None:
+        for each in operands:
+            refuse(each, _NO_COMPLEX_STEP, COMPLEX)
+        raise RuntimeError(
+            "heaviside is not yet implemented for tensors with different dtypes."
+        )
+
+
+_NO_COMPLEX_STEP = "heaviside is not yet implemented for complex tensors."
 heaviside = operator(
     "heaviside(Tensor self, Tensor values) -> Tensor",
-    lift=_heaviside,
+    lift=_OfOneDtype("same", forbid={COMPLEX: (RuntimeError, _NO_COMPLEX_STEP)}),
     inplace=True,
     tags="pointwise no_derivative",
 )(lambda self, values: torch.where(self == 0, values, (self > 0).to(self.dtype)))
@@ -448,12 +473,18 @@ fmin = _extreme("fmin", "le", "{op} not implemented for complex tensors.")
 @operator("ldexp.Tensor(Tensor self, Tensor other) -> Tensor", tags="out", inplace=True)
 def ldexp(self, other):
     """``self * 2**other``; whole exponents leave a float its dtype."""
-    factor = torch.pow(2.0, other)
-    if self.is_floating_point():
-        refuse(other, "\"ldexp_cpu_exp\" not implemented for '{dtype}'", dtypes.BOOL)
-        if other.dtype.category not in _INEXACT:
-            factor = factor.to(self.dtype)
-    return torch.mul(self, factor)
+    if not self.is_floating_point():
+        two = 2.0 if not self.is_complex() else _two(self)
+        return torch.mul(self, torch.pow(two, other))
+    if other.dtype.category in _INEXACT:
+        return torch.mul(self, torch.pow(_two(self), other))
+    refuse(other, "\"ldexp_cpu_exp\" not implemented for '{dtype}'", BOOL)
+    wide = self.dtype if self.dtype.itemsize > 2 else dtypes.float32
+    return torch.mul(self.to(wide), torch.pow(2.0, other.to(wide))).to(self.dtype)
+
+
+def _two(self: Any) -> Any:
+    return torch.full((), 2.0, dtype=self.dtype, device=self.device)
 
 
 derive(

@@ -194,6 +194,34 @@ def test_dtypes_that_the_device_hasnt_are_unsupported() -> None:
     assert [r.outcome for r in report.results] == ["pass", "unsupported"]
 
 
+OUT_OF_MEMORY = "memory statistics and running out of memory"
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_running_out_of_memory_is_tested_where_the_device_says_its_size(
+    raises: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dispatchtorch as torch
+
+    with device() as name:
+        kit = Kit(name)
+        assert kit.check_device(OUT_OF_MEMORY).outcome == "not applicable"
+        backend = get_backend(name)
+        plain = backend.empty
+
+        def empty(shape: tuple[int, ...], dtype: Any, index: int) -> Any:
+            if len(shape) == 1 and shape[0] * dtype.itemsize > 1 << 20:
+                if raises:
+                    raise torch.OutOfMemoryError("no megabyte is left")
+                shape = (0,)
+            return plain(shape, dtype, index)
+
+        monkeypatch.setattr(backend, "memory_stats", lambda index: {"total": 1 << 20})
+        monkeypatch.setattr(backend, "empty", empty)
+        result = kit.check_device(OUT_OF_MEMORY)
+    assert result.outcome == ("pass" if raises else "fail"), result
+
+
 # What plugins expect.
 
 

@@ -92,8 +92,13 @@ def check(info: Any, kwargs: dict[str, Any], dtype: str, sparse: bool) -> None:
         return
     if repr(mine) != repr(theirs) and not kwargs.get("capturable"):
         raise NotSame(f"repr {mine!r}, PyTorch's {theirs!r}")
-    # Numbers that are kept in float32 show in the last digits of float64.
-    loose = 1e4 if kwargs.get("capturable") else 100.0 if dtype == "float64" else 10.0
+    # Numbers that are kept in float32 show in the last digits of float64, and Muon's
+    # steps, which are bfloat16, in the last half.
+    loose = 100.0 if dtype == "float64" else 10.0
+    if kwargs.get("capturable"):
+        loose = 1e4
+    if info.name == "Muon":
+        loose = 1e6
     for step in range(_STEPS):
         outcomes = []
         for module, parameters, optimizer in (

@@ -50,8 +50,8 @@ def _product(g: Draw) -> Any:
     return [S(_some_zeros(g, 3, 4), g(4, 2))]
 
 
-def _second(function: Function) -> Function:
-    return lambda x, y, z: function(x, y.to_sparse(), z)
+def _added_product(g: Draw) -> Any:
+    return [S(_some_zeros(g, 3, 2), _some_zeros(g, 3, 4), g(4, 2))]
 
 
 def _first_two(function: Function) -> Function:
@@ -125,20 +125,7 @@ ROWS: list[OperatorSamples] = [
     ),
     *table("smm\nhspmm\nhsmm", _product, "f", grads=0, around=_both),
     *table("spmm\ndsmm", _product, "f", grads=0, around=_of(lambda x: x.to_sparse())),
-    cases(
-        "saddmm",
-        lambda g: [S(g(3, 2), _some_zeros(g, 3, 4), g(4, 2))],
-        "f",
-        grads=0,
-        around=_second,
-    ),
-    cases(
-        "sspaddmm",
-        lambda g: [S(_some_zeros(g, 3, 2), _some_zeros(g, 3, 4), g(4, 2))],
-        "f",
-        grads=0,
-        around=_first_two,
-    ),
+    *table("sspaddmm\nsaddmm", _added_product, "f", grads=0, around=_first_two),
     cases("sparse_csr_tensor", _compressed, "fc", grads=0, around=_dense_result),
     _row(
         "sparse_mask",
