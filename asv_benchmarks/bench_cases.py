@@ -21,3 +21,9 @@ class Large(CaseSuite):
     """Work that the array library does."""
 
     group = "large"
+
+
+class Optimizer(CaseSuite):
+    """Steps of optimizers on the parameters of a ResNet-18."""
+
+    group = "optimizer"

@@ -142,9 +142,9 @@ def _called_as(op: Operator, args: tuple[Any, ...]) -> str:
 
 _JIT = {
     "Scalar": "number",
-    "ScalarType": "ScalarType",
-    "SymInt": "int",
-    "MemoryFormat": "MemoryFormat",
+    "ScalarType": "int",
+    "Layout": "int",
+    "MemoryFormat": "int",
 }
 
 
@@ -199,6 +199,7 @@ class FunctionSchema:
         bare = text.rpartition("::")[2] if "::" in text.partition("(")[0] else text
         self._parsed: Schema = parse(bare)
         plain = re.sub(r"(?<==)(-?\d+)\.0(?=[,)])", r"\1.", " ".join(bare.split()))
+        plain = re.sub(r"='([^']*)'", r'="\1"', plain)
         self._text = f"{namespace}::{plain}"
         self.name = f"{namespace}::{self._parsed.name}"
         self.overload_name = self._parsed.overload
@@ -344,6 +345,8 @@ class OpOverload:
             union = self._operator.schema.arguments[i : i + 1]
             if union and union[0].base == UNION and _is_number(value):
                 continue  # a number may stand for a tensor in arithmetic
+            if argument.base == "bool" and type(value) is int:
+                continue
             if not fits(value, argument):
                 raise RuntimeError(_misfit(schema, argument, i, value))
         for key in kwargs:
@@ -404,7 +407,9 @@ def _is_number(value: Any) -> bool:
 
 def _misfit(schema: FunctionSchema, argument: Argument, i: int, value: Any) -> str:
     wanted = _jit_type(argument)
-    if wanted == "Tensor":
+    if wanted == "number":
+        cast = f"Cannot cast {value} to number"
+    elif wanted == "Tensor":
         cast = f"Unable to cast {value} to Tensor"
     else:
         cast = (

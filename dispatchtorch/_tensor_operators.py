@@ -344,7 +344,7 @@ def _as_number(value: Any, target: Tensor) -> Any:
     if isinstance(value, np.integer):
         value = value.item()
     elif not isinstance(value, (bool, int, float, complex)):
-        from dispatchtorch.autograd.node import type_name
+        from dispatchtorch.tensor import type_name
 
         raise TypeError(f"can't assign a {_full_name(value)} to a {type_name(target)}")
     check_number(value, target.dtype)

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 else:
     _Methods = object
 
-__all__ = ["AutogradMeta", "Tensor", "alias", "bare", "new_tensor", "wrap"]
+__all__ = [
+    "AutogradMeta",
+    "Tensor",
+    "alias",
+    "bare",
+    "new_tensor",
+    "type_name",
+    "wrap",
+]
 
 _new = object.__new__
 
@@ -303,6 +311,16 @@ def alias(t: Tensor) -> Tensor:
 def bare(t: Tensor) -> Tensor:
     """The same memory without history, and with no version that others would see."""
     return new_tensor(t._data, t._keys & ~(AUTOGRAD | VIEW | FUNCTION))
+
+
+def type_name(t: Tensor) -> str:
+    """PyTorch's type string of a tensor in messages: ``torch.FloatTensor``."""
+    device = t.device.type
+    place = "torch." if device == "cpu" else f"torch.{device}."
+    if t._keys & SPARSE:
+        place += "sparse." if t.is_sparse else "sparse_csr."
+    name = dtypes.scalar_type_name(t.dtype)
+    return f"{place}{name}Tensor"
 
 
 # PyTorch's name, which reprs of the class and pickles of subclasses show.

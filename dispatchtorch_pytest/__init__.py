@@ -11,7 +11,7 @@ __all__: list[str] = []
 
 def pytest_load_initial_conftests(early_config, parser, args):  # type: ignore[no-untyped-def]
     """Loads the kit's plugin where the kit is among the arguments."""
-    if any(str(each).startswith("dispatchtorch.testing") for each in args):
+    if any("dispatchtorch.testing" in str(a).replace("/", ".") for a in args):
         manager = early_config.pluginmanager
         if not manager.has_plugin("dispatchtorch.testing.pytest_plugin"):
             manager.import_plugin("dispatchtorch.testing.pytest_plugin")

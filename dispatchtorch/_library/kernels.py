@@ -191,7 +191,7 @@ class BackendKernels(Layer):
         kernel = adapt(op, function)
         if keys & AUTOGRAD and not defined:
             kernel = _below(kernel)
-        if defined:
+        if "custom_op" in op.rules:
             marks = write_marks(op)
             return marks(kernel) if marks is not None else kernel
         return kernel
@@ -219,7 +219,7 @@ def _below(kernel: Function) -> Function:
 
 
 def _missing(op: Operator, device: str) -> Function:
-    name = op.name
+    name = op.full_name
 
     def missing(*args: Any) -> Any:
         if device == "meta":

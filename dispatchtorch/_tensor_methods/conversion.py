@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The type's name, or the tensor as another type."""
-    from dispatchtorch.autograd.node import type_name
+    from dispatchtorch.tensor import type_name
 
     if dtype is None:
         return type_name(self)

@@ -244,7 +244,7 @@ def __dlpack__(
 
 @method
 def __dlpack_device__(self: Tensor) -> Any:
-    from dispatchtorch.utils.dlpack import DLDeviceType
+    from dispatchtorch._tensor_methods.device_kinds import DLDeviceType
 
     kind, index = self._data.__dlpack_device__()
     return DLDeviceType(kind), index

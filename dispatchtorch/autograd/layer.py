@@ -16,6 +16,7 @@ from dispatchtorch.autograd.node import (
     Node,
     Packed,
     edge_of,
+    modified_error,
     next_sequence,
     released_error,
     unpack,
@@ -254,6 +255,10 @@ class _Recorder:
             )
         return argument.is_tensor and not argument.is_list
 
+    def _is_tensor_list(self, name: str) -> bool:
+        argument = self.arguments.get(name)
+        return argument is not None and argument.is_list and argument.is_tensor
+
     def _property_of(self, name: str) -> str | None:
         """What of an argument ``x_sizes`` or ``x_options`` keeps, as an expression."""
         base, _, kind = name.rpartition("_")
@@ -282,6 +287,7 @@ class _Recorder:
     def _make_node_class(self) -> type[Node]:
         slots = [f"s_{n}" for n in self.saved] + [f"v_{n}" for n in self.saved]
         slots += [f"k_{n}" for n in self.values]
+        slots += [f"v_{n}" for n in self.values if self._is_tensor_list(n)]
         members: dict[str, Any] = {
             "__slots__": tuple(slots),
             "__module__": "dispatchtorch.autograd",
@@ -345,6 +351,9 @@ class _Recorder:
         for n in self.values:
             lines.append(f"    {n} = node.k_{n}")
             lines.append(f"    if {n} is RELEASED: raise released_error(node)")
+            if self._is_tensor_list(n):
+                constants["check_versions"] = _check_versions
+                lines.append(f"    check_versions(node, {n}, node.v_{n})")
         if derivative.joint is not None:
             for n in self.saved:
                 lines += [f"    {each}" for each in self._unpack_lines(n)]
@@ -492,14 +501,12 @@ class _Recorder:
             if derived is not None:
                 body.append(f"node.k_{n} = {derived}")
                 continue
-            keep = (
-                f"list({n})"
-                if n in self.arguments
-                and self.arguments[n].is_list
-                and self.arguments[n].is_tensor
-                else n
-            )
-            body.append(f"node.k_{n} = {keep}")
+            if self._is_tensor_list(n):
+                constants["versions"] = _versions
+                body.append(f"node.k_{n} = list({n})")
+                body.append(f"node.v_{n} = versions({n})")
+            else:
+                body.append(f"node.k_{n} = {n}")
         for n in self.saved:
             body += self._save_lines(n, original, constants)
         body += self._attach_lines(names)
@@ -567,6 +574,17 @@ class _Recorder:
             "        t._edge = (node, i)",
             "return r",
         ]
+
+
+def _versions(tensors: Any) -> list[int]:
+    return [0 if t is None else version_of(t) for t in tensors]
+
+
+def _check_versions(node: Node, tensors: Any, versions: list[int]) -> None:
+    """RuntimeError where a tensor of a saved list was written to since."""
+    for t, version in zip(tensors, versions, strict=True):
+        if t is not None and version_of(t) != version:
+            raise modified_error(node, t, version_of(t), version, None)
 
 
 def _no_edge(edges: list[Any]) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE
-from dispatchtorch.tensor import Tensor, new_tensor
+from dispatchtorch.dispatch.keys import AUTOGRAD
+from dispatchtorch.tensor import Tensor, new_tensor, type_name
 
 __all__ = ["AccumulateGrad", "Node", "RemovableHandle", "edge_of"]
 
@@ -229,18 +229,6 @@ def released_error(node: Node) -> RuntimeError:
         "retain_graph=True if you need to backward through the graph a second time or if "
         "you need to access saved tensors after calling backward."
     )
-
-
-def type_name(t: Tensor) -> str:
-    """PyTorch's type string of a tensor in messages: ``torch.FloatTensor``."""
-    from dispatchtorch.dtypes import scalar_type_name
-
-    device = t.device.type
-    place = "torch." if device == "cpu" else f"torch.{device}."
-    if t._keys & SPARSE:
-        place += "sparse." if t.is_sparse else "sparse_csr."
-    name = scalar_type_name(t.dtype)
-    return f"{place}{name}Tensor"
 
 
 def unpack(node: Node, saved: Any, version: int, output: int | None = None) -> Any:

@@ -164,11 +164,12 @@ class Operator:
         """Whether a device has to supply it.
 
         Views follow from ``as_strided``, in-place variants from their functional form;
-        what is tagged "fallback" may as well run on ``cpu``.
+        what is tagged "fallback" may as well run on ``cpu``, and kernels of what
+        ``torch.library`` declares take tensors.
         """
         if self.body is not None or self.functional is not None:
             return False
-        if "fallback" in self.tags:
+        if self.tags & {"fallback", "library"}:
             return False
         return "view" not in self.tags or self.name == "as_strided"
 

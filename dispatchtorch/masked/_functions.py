@@ -277,7 +277,7 @@ def _spread(
     dims = _dims(dim, data.ndim)
     data = data.to(kind)
     if mask is None:
-        result = torch.var(data, dims, correction=correction, keepdim=keepdim)
+        result = torch.var(data, dims, correction=correction, keepdim=keepdim).to(kind)
         return result.sqrt() if name == "std" else result
     count = _count(data, mask, dims, True)
     centre = sum(data, dims, keepdim=True, mask=mask) / count

@@ -64,16 +64,16 @@ def _host(t: Tensor) -> Any:
     return t._backend.to_host(t._data)
 
 
+_ZEROS: dict[str, Any] = {
+    "self": lambda grad, self_sizes: grad.new_zeros(self_sizes),
+    "mean": lambda grad, mean_sizes: grad.new_zeros(mean_sizes),
+    "std": lambda grad, std_sizes: grad.new_zeros(std_sizes),
+}
+
+
 def _no_gradient(op: Operator, *names: str, node: str | None = None) -> Operator:
     """Zero gradients: what is drawn has a history, though no slope."""
-
-    def zeros(size: str) -> Callable[..., Any]:
-        scope: dict[str, Any] = {}
-        exec(f"formula = lambda grad, {size}: grad.new_zeros({size})", scope)
-        return scope["formula"]  # type: ignore[no-any-return]
-
-    formulas: dict[str, Any] = {name: zeros(f"{name}_sizes") for name in names}
-    derive(op, name_=node, **formulas)
+    derive(op, name_=node, **{name: _ZEROS[name] for name in names})
     return op
 
 

@@ -24,6 +24,7 @@ from dispatchtorch.ops._common import (
     wrap_dims,
 )
 from dispatchtorch.ops._geometry import Geometry, as_strided_backward, sum_to
+from dispatchtorch.tensor import type_name
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]
 
@@ -294,8 +295,6 @@ class _Expand(View):
         def expand(self, size, implicit):  # type: ignore[no-untyped-def]
             size = as_ints(size)
             if len(size) < self.ndim:
-                from dispatchtorch.autograd.node import type_name
-
                 raise RuntimeError(
                     f"expand({type_name(self)}{{{list(self._shape)}}}, size="
                     f"{list(size)}): the number of sizes provided ({len(size)}) must be "

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import dispatchtorch as torch
+from dispatchtorch._tensor_methods.device_kinds import DLDeviceType
 
 __all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
-
-
-# The numbers by which DLPack tells kinds of devices apart.
-_KINDS = {
-    "CPU": 1,
-    "CUDA": 2,
-    "CUDAHost": 3,
-    "OpenCL": 4,
-    "Vulkan": 7,
-    "Metal": 8,
-    "VPI": 9,
-    "ROCM": 10,
-    "ROCMHost": 11,
-    "ExtDev": 12,
-    "CUDAManaged": 13,
-    "OneAPI": 14,
-    "WebGPU": 15,
-    "Hexagon": 16,
-    "MAIA": 17,
-}
-DLDeviceType = IntEnum(  # type: ignore[misc]
-    "DLDeviceType", {f"kDL{name}": number for name, number in _KINDS.items()}
-)
 
 
 def from_dlpack(
@@ -63,7 +40,7 @@ class _Exporter:
         return self.capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return _KINDS["CPU"], 0
+        return int(DLDeviceType["kDLCPU"]), 0
 
 
 def to_dlpack(tensor: torch.Tensor) -> Any:

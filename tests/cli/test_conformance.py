@@ -284,6 +284,7 @@ def test_the_command_succeeds_where_all_is_well(capsys: Any) -> None:
     [
         (["--ops", "nothing_of_the_kind"], "no operator's name matches"),
         (["--device", "warp"], "warp"),
+        (["--device", "meta"], "no values to compare"),
         (["--dtypes", "float31"], "unknown dtype 'float31'"),
         (["--ops", "^mul$", "--report", "x.doc"], "'x.doc'"),
     ],

@@ -439,3 +439,12 @@ def test_a_first_gradient_has_its_leafs_strides_and_memory_of_its_own():
     (a + b).backward(given)
     a.grad.add_(1)
     assert b.grad.tolist() == [1, 1, 1] and given.tolist() == [1, 1, 1]
+
+
+def test_writing_to_a_saved_index_is_an_error(device: str) -> None:
+    y = torch.ones(3, device=device, requires_grad=True) * 2
+    index = torch.tensor([0, 1], device=device)
+    picked = y[index]
+    index[0] = 2
+    with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
+        picked.sum().backward()

@@ -270,21 +270,25 @@ def kernels_for(xp: Any) -> Kernels:
         x = x if batched else x[None]
         least = -xp.inf if x.dtype.kind == "f" else xp.iinfo(x.dtype).min
         wide = reaching(x, kernel, stride, padding, dilation, out, least)
-        values = at = None
         sizes = x.shape[2:]
+        parts = []
         for place in itertools.product(*[range(k) for k in kernel]):
-            part = shifted(wide, place, stride, dilation, out)
             # The place of this window element in the flat input, less the window's own.
             step = 0
             for i, d, n in zip(place, dilation, sizes, strict=True):
                 step = step * n + i * d
-            if values is None:
-                values = part.copy()
-                at = xp.full(part.shape, step, "int64")
-            else:
-                better = (part > values) | (part != part)
-                xp.copyto(values, part, where=better)
-                xp.copyto(at, step, where=better)
+            parts.append((shifted(wide, place, stride, dilation, out), step))
+        values = parts[0][0].copy()
+        for part, _ in parts[1:]:
+            xp.maximum(values, part, out=values)
+        at = xp.full(values.shape, parts[-1][1], "int64")
+        # The first that is equal counts; of NaN, the last.
+        for part, step in reversed(parts[:-1]):
+            xp.copyto(at, step, where=part == values)
+        nan = values != values if x.dtype.kind == "f" else None
+        if nan is not None and nan.any():
+            for part, step in parts:
+                xp.copyto(at, step, where=part != part)
         flat = xp.zeros((1,) * len(out), "int64")
         for i, (m, s, p, n) in enumerate(zip(out, stride, padding, sizes, strict=True)):
             line = (xp.arange(m) * s - p).reshape((-1,) + (1,) * (len(out) - 1 - i))

@@ -38,6 +38,8 @@ class Kit:
             raise RuntimeError(
                 f"device '{device}' isn't available: {self.backend.unavailable_reason()}"
             )
+        if self.backend.device_type == "meta":
+            raise ValueError("tensors on 'meta' have no values to compare with cpu's")
         self.dtypes = None if dtypes is None else list(dtypes)
         for name in self.dtypes or ():
             if not hasattr(torch, name):

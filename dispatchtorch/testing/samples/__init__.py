@@ -8,6 +8,7 @@ new operator is one line in the file of its family; plugins add rows with ``add_
 
 from __future__ import annotations
 
+from ._dtypes import WIDER
 from ._generators import binary, binary_tensors, cases, reduction, table, unary
 from ._model import (
     DEVICE,
@@ -79,6 +80,9 @@ def database() -> dict[str, OperatorSamples]:
             if row.name in _rows:
                 raise ValueError(f"two rows of samples are named {row.name!r}")
             _rows[row.name] = row
+        for letters, names in WIDER.items():
+            for name in names.split():
+                _rows[name].dtypes += expand_dtypes(letters)
     return {**_rows, **_added}
 
 
