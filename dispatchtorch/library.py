@@ -188,8 +188,6 @@ class Library:
         _kernels.parse_key(key)
         op = _lookup(self.ns, short)
         if op is None:
-            if self.ns == "aten":
-                raise RuntimeError(f"operator aten::{short} does not exist")
             _pending.setdefault(f"{self.ns}::{short}", []).append((self, key, fn))
             return
         self._add(op, key, fn, warn=not allow_override)

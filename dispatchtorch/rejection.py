@@ -42,7 +42,6 @@ def _collect(values: Any, found: list[Any]) -> None:
                 len(found),
             )
             found.insert(at, each)
-    return found
 
 
 def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:

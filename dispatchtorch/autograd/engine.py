@@ -126,7 +126,10 @@ def _execute(
             buffer = buffers[node] = [None] * node.outputs
             pending.append((-node.seq, node))
         have = buffer[number]
-        buffer[number] = grad if have is None else _sum(have, grad)
+        if have is None:
+            buffer[number] = grad
+        elif grad is not None:
+            buffer[number] = _sum(have, grad)
     if len(pending) > 1:
         heapify(pending)
     needed = None if targets is None else targets.needed([n for _, n in pending])
@@ -187,7 +190,7 @@ def _execute(
                 buffer[number] = grad if have is None else _sum(have, grad)
                 continue
             if grad is None:
-                if hooked is None or targets is not None:
+                if targets is not None or hooked is None:
                     continue
             elif (
                 grad._data.shape != entry._data.shape
@@ -197,7 +200,7 @@ def _execute(
                     continue
                 grad = _fit(grad, entry._shape, entry._keys, node, len(results))
             if targets is not None:
-                targets.reach(entry, grad)
+                targets.reach(entry, grad)  # type: ignore[arg-type]
                 continue
             meta = entry._meta
             if meta is None or meta.plain:

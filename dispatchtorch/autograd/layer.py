@@ -32,7 +32,7 @@ from dispatchtorch.device_layer import positional_body
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.derivative import Derivative
-from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW, allocate
+from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE, VIEW, allocate
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.dtypes import DIFFERENTIABLE_MASK, SCALAR_MASK
@@ -536,6 +536,9 @@ class _Recorder:
             else:
                 source = n
         argument = self.arguments.get(n) if output is None else None
+        if self.keys & INFERENCE and argument is not None:
+            constants["check_saved"] = _check_saved
+            source = f"check_saved({source})"
         if self.keys & SAVED_HOOKS:
             constants["pack"] = _pack
             return [f"node.s_{n}, node.v_{n} = pack({source})"]
@@ -543,7 +546,9 @@ class _Recorder:
             constants["as_saved"] = _as_saved
             return [f"node.s_{n}, node.v_{n} = as_saved({source})"]
         lines = [f"t = node.s_{n} = {source}"]
-        if source.startswith("(") or (argument is not None and argument.optional):
+        if source.startswith(("(", "check_saved(")) or (
+            argument is not None and argument.optional
+        ):
             lines.append(
                 f"node.v_{n} = 0 if t is None or t._ver is None else t._ver[0]"
             )
@@ -631,6 +636,18 @@ class SavedTensor:
         setattr(
             self.node, f"s_{self.name}", Packed(saved, pack_hook(saved), unpack_hook)
         )
+
+
+def _check_saved(value: Any) -> Any:
+    """A tensor as it may be saved; RuntimeError for one made in inference mode."""
+    if getattr(value, "_keys", 0) & INFERENCE:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors "
+            "created in inference mode in computation tracked by autograd. To work "
+            "around this, you can make a clone to get a normal tensor and use it in "
+            "autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+        )
+    return value
 
 
 def _as_saved(value: Any) -> tuple[Any, int]:

@@ -112,11 +112,11 @@ class MaskedTensor(Tensor):
         return torch.where(self._mask_, self._data_, value)
 
     @property
-    def requires_grad(self) -> bool:  # type: ignore[override]
+    def requires_grad(self) -> bool:  # type: ignore[override,misc]
         return self._data_.requires_grad
 
     @property
-    def grad(self) -> Any:  # type: ignore[override]
+    def grad(self) -> Any:  # type: ignore[override,misc]
         found = self._data_.grad
         return None if found is None else _made(found, self._mask_)
 
@@ -124,14 +124,14 @@ class MaskedTensor(Tensor):
     def grad_fn(self) -> Any:
         return self._data_.grad_fn
 
-    def backward(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+    def backward(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override,misc]
         self._data_.backward(*args, **kwargs)
 
     @property
     def is_leaf(self) -> bool:
         return self._data_.is_leaf
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override,misc]
         return (
             f"MaskedTensor(\n{_text(self._data_, self._mask_)}\n)"
             if self.ndim

@@ -321,7 +321,7 @@ def _check_line(x: Any, *arguments: Any) -> tuple[int, ...]:
             "max_pool1d: Expected 2D or 3D (batch mode) tensor with optional 0 dim "
             f"batch size for input, but got:{list(shape)}"
         )
-    found = []
+    found: list[int] = []
     for name, form, value in zip(
         _LINE,
         ("an int, list of ints", "None, an int, list of ints,", "an int, list of ints,",

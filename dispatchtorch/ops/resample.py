@@ -201,7 +201,7 @@ def _resized(self, kind, output_size, align_corners, scales):
             made = part if made is None else made.add_(part)
         x = made
         if byte:  # rounded after each dim
-            x = torch.clamp(torch.floor((made + unit // 2) / unit), 0, 255)
+            x = torch.clamp(torch.floor((x + unit // 2) / unit), 0, 255)
     made = x.to(self.dtype)
     if made.data_ptr() == self.data_ptr():
         made = made.clone(memory_format=contiguous_format)

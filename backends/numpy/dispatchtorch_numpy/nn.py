@@ -89,7 +89,8 @@ def kernels_for(xp: Any) -> Kernels:
     ) -> Any:
         """A convolution whose windows stay in cache: those of one sample at a time."""
         size = weight.shape[2:]
-        n, c, o = *x.shape[:2], weight.shape[0]
+        n, c = x.shape[:2]
+        o = weight.shape[0]
         wide = reaching(x, size, stride, padding, dilation, out, 0)
         matrix = weight.reshape(groups, o // groups, -1)
         made = xp.empty((n, o, *out), x.dtype)
@@ -285,6 +286,14 @@ def kernels_for(xp: Any) -> Kernels:
         # The first that is equal counts; of NaN, the last.
         for part, step in reversed(parts[:-1]):
             xp.copyto(at, step, where=part == values)
+        if any(padding) and (values == least).any():
+            # Padding isn't part of the input, though equal to its least number.
+            inner = xp.ones((1, 1, *sizes), bool)
+            inner = reaching(inner, kernel, stride, padding, dilation, out, False)
+            places = itertools.product(*[range(k) for k in kernel])
+            for (part, step), place in reversed(list(zip(parts, places, strict=True))):
+                own = shifted(inner, place, stride, dilation, out)
+                xp.copyto(at, step, where=(part == values) & own)
         nan = values != values if x.dtype.kind == "f" else None
         if nan is not None and nan.any():
             for part, step in parts:

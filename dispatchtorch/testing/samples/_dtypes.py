@@ -72,10 +72,9 @@ WIDER = {
         Tensor.sparse_mask Tensor.to_dense Tensor.to_sparse Tensor.to_sparse_bsc
         Tensor.to_sparse_bsr Tensor.to_sparse_csc Tensor.to_sparse_csr Tensor.values
         _chunk_cat _unsafe_masked_index _unsafe_masked_index_put_accumulate chain_matmul
-         corrcoef cov cumulative_trapezoid dsmm einsum fft.fft2 fft.fftn
-        fft.hfft2 fft.hfftn fft.ifft2 fft.ifftn fft.ihfft2 fft.ihfftn fft.irfft2
-        fft.irfftn fft.rfft2 fft.rfftn hsmm hspmm ldexp 
-         linalg.diagonal   linalg.matmul
+        corrcoef cov cumulative_trapezoid dsmm einsum fft.fft2 fft.fftn fft.hfft2
+        fft.hfftn fft.ifft2 fft.ifftn fft.ihfft2 fft.ihfftn fft.irfft2 fft.irfftn
+        fft.rfft2 fft.rfftn hsmm hspmm ldexp linalg.diagonal linalg.matmul
         linalg.multi_dot linalg.vander logit logspace lu_unpack matrix_power
         max_pool1d_with_indices nn.functional.bilinear nn.functional.channel_shuffle
         nn.functional.conv2d nn.functional.conv3d nn.functional.conv_tbc
@@ -102,11 +101,10 @@ WIDER = {
         Tensor.sparse_mask Tensor.to_dense Tensor.to_sparse Tensor.to_sparse_bsc
         Tensor.to_sparse_bsr Tensor.to_sparse_csc Tensor.to_sparse_csr Tensor.values
         _chunk_cat _unsafe_masked_index _unsafe_masked_index_put_accumulate addr argsort
-         clamp_max clamp_min conj_physical fft.fft fft.fft2 fft.fftn fft.hfft
-        fft.hfft2 fft.hfftn fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.ihfft2 fft.ihfftn
-        fft.irfft fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn float_power
-        hash_tensor ldexp  linalg.diagonal  
-        logit logsumexp lu_unpack nn.functional.channel_shuffle
+        clamp_max clamp_min conj_physical fft.fft fft.fft2 fft.fftn fft.hfft fft.hfft2
+        fft.hfftn fft.ifft fft.ifft2 fft.ifftn fft.ihfft fft.ihfft2 fft.ihfftn fft.irfft
+        fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftn float_power hash_tensor ldexp
+        linalg.diagonal logit logsumexp lu_unpack nn.functional.channel_shuffle
         nn.functional.cosine_embedding_loss nn.functional.embedding nn.functional.fold
         nn.functional.lp_pool1d nn.functional.lp_pool2d
         nn.functional.native_channel_shuffle nn.functional.unfold
