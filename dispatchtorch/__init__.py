@@ -47,10 +47,9 @@ from dispatchtorch.factory import (
     tensor,
 )
 from dispatchtorch.tensor import Tensor
-from dispatchtorch._ops import ops as _namespaces
 
 # `torch.ops` is PyTorch's door to operators; the package of that name stays importable.
-globals()["ops"] = _namespaces
+del globals()["ops"]
 
 if TYPE_CHECKING:  # what __getattr__ makes: written by `python -m dispatchtorch._stubs`
     from dispatchtorch import _C as _C
@@ -70,6 +69,7 @@ _LAZY = {
     name: module
     for module, names in {
         "dispatchtorch._library.tags": "Tag",
+        "dispatchtorch._ops": "ops",
         "dispatchtorch.overrides": "DisableTorchFunction DisableTorchFunctionSubclass",
         "dispatchtorch.amp": "autocast",
         "dispatchtorch.serialization": "save load",

@@ -297,6 +297,8 @@ def _named(kind: type) -> Any:
 def uncastable(full_name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> RuntimeError:
     """The error of a result that can't be written to the tensor it was computed from."""
     name, _, overload = full_name.partition(".")
+    if own is dtypes.bool and name in ("cumsum_", "cumprod_"):
+        return NotImplementedError(f"\"{name}out_cpu\" not implemented for 'Bool'")
     text = _UNCASTABLE_INPLACE.get(name.rstrip("_"), _CAST)
     if (name.startswith("clamp") and overload) or wanted.is_complex:
         text = _CAST

@@ -34,7 +34,7 @@ _REDUCTIONS = frozenset("sum mean amin amax argmin argmax prod norm var std".spl
 _PASSING = frozenset(
     """
     reshape view expand transpose t permute unsqueeze squeeze contiguous select narrow
-    flatten clone detach index_select __getitem__ split unbind swapaxes swapdims movedim
+    flatten clone detach index_select __getitem__ _getitem split unbind swapaxes swapdims movedim
     expand_as chunk
     """.split()
 )
@@ -71,7 +71,7 @@ class MaskedTensor(Tensor):
                 f"MaskedTensor of layout {data.layout} isn't supported"
             )
         if mask.dtype is not torch.bool:
-            raise TypeError("mask must have dtype bool")
+            raise TypeError("mask must have dtype bool.")
         if data.dtype not in (
             torch.float16, torch.float32, torch.float64, torch.bool, torch.int8,
             torch.int16, torch.int32, torch.int64,
@@ -111,12 +111,12 @@ class MaskedTensor(Tensor):
         """The data with ``value`` for unspecified elements."""
         return torch.where(self._mask_, self._data_, value)
 
-    @property
-    def requires_grad(self) -> bool:  # type: ignore[override,misc]
+    @property  # type: ignore[misc]
+    def requires_grad(self) -> bool:  # type: ignore[override]
         return self._data_.requires_grad
 
-    @property
-    def grad(self) -> Any:  # type: ignore[override,misc]
+    @property  # type: ignore[misc]
+    def grad(self) -> Any:  # type: ignore[override]
         found = self._data_.grad
         return None if found is None else _made(found, self._mask_)
 
@@ -124,14 +124,14 @@ class MaskedTensor(Tensor):
     def grad_fn(self) -> Any:
         return self._data_.grad_fn
 
-    def backward(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override,misc]
+    def backward(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         self._data_.backward(*args, **kwargs)
 
     @property
     def is_leaf(self) -> bool:
         return self._data_.is_leaf
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override,misc]
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return (
             f"MaskedTensor(\n{_text(self._data_, self._mask_)}\n)"
             if self.ndim
@@ -185,11 +185,6 @@ def _made(data: Tensor, mask: Tensor) -> MaskedTensor:
 
 def _binary(func: Any, name: str, args: Any, kwargs: Any) -> Any:
     masks = [a._mask_ for a in args[:2] if is_masked_tensor(a)]
-    if any(isinstance(a, Tensor) and not is_masked_tensor(a) for a in args[:2]):
-        raise TypeError(
-            f"Input types must all be MaskedTensors or numbers for {name!r}: wrap tensors "
-            "by masked_tensor(data, mask)"
-        )
     if len(masks) == 2 and not torch.equal(masks[0], masks[1]):
         raise ValueError(
             "Input masks must match. If you need support for this, please open an issue "
@@ -239,7 +234,7 @@ def _text(data: Tensor, mask: Tensor, indent: int = 2) -> str:
     """Nested brackets with ``--`` for what is unspecified."""
     space = " " * indent
     if data.ndim == 0:
-        return f"{space if indent else ''}{_number(data)}"
+        return _number(data) if bool(mask) else "--"
     if data.ndim == 1:
         cells = [
             _number(d) if bool(m) else f"{'--':>8}"
@@ -254,12 +249,13 @@ def _text(data: Tensor, mask: Tensor, indent: int = 2) -> str:
 
 def _number(t: Tensor) -> str:
     value = t.item()
-    return f"{value:8.4f}" if isinstance(value, float) else f"{value!s:>8}"
+    return f"{value:8.4f}" if isinstance(value, float) else str(value)
 
 
 def masked_tensor(data: Any, mask: Any, requires_grad: bool = False) -> MaskedTensor:
     """A MaskedTensor of a copy of ``data``, without its history."""
-    return MaskedTensor(data.detach().clone(), mask.detach().clone(), requires_grad)
+    parts = [t.detach().clone() if isinstance(t, Tensor) else t for t in (data, mask)]
+    return MaskedTensor(parts[0], parts[1], requires_grad)
 
 
 def as_masked_tensor(data: Any, mask: Any) -> MaskedTensor:

@@ -268,7 +268,7 @@ FAMILIES: dict[str, str] = {
         _coalesce _indices _sparse_compressed _sparse_coo_tensor_with_dims_and_tensors
         _sparse_mask _sparse_product _sparse_softmax _sparse_sum _sparse_values_at
         _sparse_with_values _to_dense _to_sparse _values ccol_indices coalesce
-        col_indices crow_indices dsmm hsmm hspmm indices row_indices saddmm saddmm_ smm
+        col_indices crow_indices dsmm hsmm hspmm indices row_indices saddmm smm
         sparse_mask spmm sspaddmm to_dense to_sparse to_sparse_bsc to_sparse_bsr
         to_sparse_csc to_sparse_csr values
     """,

@@ -59,33 +59,25 @@ def _check_layout(self: Any, dtype: dtypes.dtype, strides: Any, offset: int) -> 
             f"self.dim() cannot be 0 to view {scalar_type_name(old)} as "
             f"{scalar_type_name(new)} (different element sizes)"
         )
-    if strides[-1] != 1 and shape[-1] != 1:
-        raise RuntimeError(
-            f"self.stride(-1) must be 1 to view {scalar_type_name(old)} as "
-            f"{scalar_type_name(new)} (different element sizes), but got {strides[-1]}"
-        )
-    if new.itemsize < old.itemsize:
-        return
-    ratio = new.itemsize // old.itemsize
-    where = (
-        f"to be divisible by {ratio} to view {scalar_type_name(old)} as "
-        f"{scalar_type_name(new)} (different element sizes), but got "
+    words = (
+        f"to view {scalar_type_name(old)} as {scalar_type_name(new)} (different element "
+        "sizes), but got"
     )
-    if shape[-1] % ratio:
+    ratio = new.itemsize // old.itemsize  # 0 where elements become smaller
+    if ratio and shape[-1] % ratio:
         raise RuntimeError(
-            f"self.size(-1) must be divisible by {ratio} to view "
-            f"{where.partition('to view ')[2]}{shape[-1]}"
+            f"self.size(-1) must be divisible by {ratio} {words} {shape[-1]}"
         )
-    if offset % ratio:
+    if ratio and offset % ratio:
         raise RuntimeError(
-            f"self.storage_offset() must be divisible by {ratio} to view "
-            f"{where.partition('to view ')[2]}{offset}"
+            f"self.storage_offset() must be divisible by {ratio} {words} {offset}"
         )
+    if strides[-1] != 1 and shape[-1] != 1:
+        raise RuntimeError(f"self.stride(-1) must be 1 {words} {strides[-1]}")
     for dim, stride in enumerate(strides[:-1]):
-        if stride % ratio and shape[dim] != 1:
+        if ratio and stride % ratio and shape[dim] != 1:
             raise RuntimeError(
-                f"self.stride({dim}) must be divisible by {ratio} to view "
-                f"{where.partition('to view ')[2]}{stride}"
+                f"self.stride({dim}) must be divisible by {ratio} {words} {stride}"
             )
 
 

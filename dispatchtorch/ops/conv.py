@@ -320,6 +320,19 @@ def spread(value: Any, dims: int, name: str) -> tuple[int, ...]:
     return values
 
 
+def _bad_dilation(values: tuple[int, ...], transposed: bool) -> RuntimeError:
+    """PyTorch's error, which shows zeros, of a line as of an image of height 1."""
+    text = "dilation should be greater than zero"
+    if min(values) < 0:
+        return RuntimeError(text)
+    names = ("depth", "height", "width")[3 - max(len(values), 2) :]
+    values = (1,) * (len(names) - len(values)) + values
+    if not transposed:
+        return RuntimeError(f"{text}, but got {list(values)}")
+    each = (f"dilation_{n}: {v}" for n, v in zip(names, values, strict=True))
+    return RuntimeError(f"{text}, but got {', '.join(each)}")
+
+
 def _check(
     input: Any,
     weight: Any,
@@ -345,15 +358,7 @@ def _check(
                 raise RuntimeError("negative padding is not supported")
             if label == "stride":
                 raise RuntimeError("non-positive stride is not supported")
-            shown = ""
-            if min(values) == 0:
-                names = ("depth", "height", "width")[3 - max(dims, 2) :]
-                padded_ = (1,) * (2 - dims) + tuple(values)
-                each = (
-                    f"dilation_{n}: {v}" for n, v in zip(names, padded_, strict=True)
-                )
-                shown = f", but got {', '.join(each) if transposed else list(padded_)}"
-            raise RuntimeError(f"dilation should be greater than zero{shown}")
+            raise _bad_dilation(tuple(values), transposed)
     w, x = weight._shape, input._shape
     shown = list(x)
     if w[0] < groups:

@@ -292,7 +292,8 @@ def _running(name: str, reaches: str) -> None:
         if self.ndim == 0:
             zero = torch.zeros((), dtype=dtypes.int64, device=self.device)
             return return_type(op)((self.clone(), zero))
-        refuse(self, _NO_KIND.format(f"{name}_cpu"), dtypes.COMPLEX)
+        if self.numel():
+            refuse(self, _NO_KIND.format(f"{name}_cpu"), dtypes.COMPLEX)
         shape = [1] * self.ndim
         shape[dim] = self._shape[dim]
         at = torch.arange(shape[dim], device=self.device).reshape(shape)

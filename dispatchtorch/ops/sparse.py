@@ -521,4 +521,4 @@ def sspaddmm(self, mat1, mat2, *, beta, alpha):
 add_alias("dsmm", "mm")
 add_alias("spmm", "mm")
 add_alias("hsmm", "hspmm")
-add_alias("saddmm", "addmm")
+add_alias("saddmm", "sspaddmm")

@@ -58,10 +58,13 @@ _SATURATING = {
 
 
 def _float_to_int(xp: Any, x: Any, host: Any) -> Any:
-    """As C++ casts on x86-64: through int64, so that small types wrap around."""
-    if host.itemsize < 8:
-        return x.astype("int64").astype(host)
-    return x.astype(host)
+    """As C++ casts on x86-64: small types wrap around what a wider one makes of it."""
+    if host.itemsize == 8:
+        return x.astype(host)
+    if x.dtype.kind == "V":
+        x = x.astype("float32")
+    wide = "int64" if host.kind == "u" and host.itemsize != 2 else "int32"
+    return x.astype(wide).astype(host, copy=False)
 
 
 def kernels_for(xp: Any) -> Kernels:

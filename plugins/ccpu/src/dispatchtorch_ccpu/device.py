@@ -1,0 +1,196 @@
+"""The device: memory from C's ``malloc``, and the kernels of ``kernels.c``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dispatchtorch import dtypes
+from dispatchtorch.backend import Backend
+from dispatchtorch.lift import broadcast_shapes
+from dispatchtorch.ops.indexing import indexed_shape
+from dispatchtorch_ccpu.library import compiler, library
+
+__all__ = ["CcpuArray", "CcpuBackend"]
+
+TYPES = (
+    *(dtypes.bool, dtypes.uint8, dtypes.int32, dtypes.int64),
+    *(dtypes.float32, dtypes.float64),
+)
+CODES = {dtype: code for code, dtype in enumerate(TYPES)}
+
+
+class CcpuArray:
+    """A strided window on a piece of C's memory (strides and offset in elements)."""
+
+    __slots__ = ("dtype", "memory", "nbytes", "offset", "shape", "strides")
+
+    def __init__(
+        self, memory: Any, nbytes: int, shape: Any, strides: Any, offset: int, dtype: Any
+    ) -> None:
+        self.memory, self.nbytes, self.offset = memory, nbytes, offset
+        self.shape, self.strides, self.dtype = tuple(shape), tuple(strides), dtype
+
+
+class CcpuBackend(Backend):
+    """``ccpu``: the host's processor, driven through C."""
+
+    device_type = "ccpu"
+    array_type = CcpuArray
+    indexed = False
+    dtypes = frozenset(TYPES)
+
+    def __init__(self) -> None:
+        super().__init__()
+        for table in (POINTWISE, REDUCTIONS, OTHERS):
+            for name, function in table.items():
+                self.add_kernel(name, function)
+
+    def is_available(self) -> bool:
+        return compiler() is not None
+
+    def unavailable_reason(self) -> str:
+        return "there is no C compiler; install one, or name it in CC"
+
+    def empty(self, shape: tuple[int, ...], dtype: Any, index: int) -> CcpuArray:
+        return empty(shape, dtype)
+
+    def from_host(self, array: np.ndarray[Any, Any], index: int) -> CcpuArray:
+        dtype = dtypes.from_host_dtype(array.dtype)
+        if dtype not in CODES:
+            raise TypeError(f"device 'ccpu' doesn't support {dtype}")
+        made = empty(array.shape, dtype)
+        library()[0].memmove(made.memory, np.ascontiguousarray(array), array.nbytes)
+        return made
+
+    def to_host(self, array: CcpuArray) -> np.ndarray[Any, Any]:
+        made = np.empty(array.shape, array.dtype.host)
+        library()[0].memmove(made, contiguous(array).memory, made.nbytes)
+        return made
+
+    def root(self, array: CcpuArray) -> CcpuArray:
+        size = array.nbytes // array.dtype.itemsize
+        return as_strided(array, (size,), (1,), 0)
+
+    def data_ptr(self, array: CcpuArray) -> int:
+        address = int(library()[0].cast("intptr_t", array.memory))
+        return address + array.offset * array.dtype.itemsize
+
+
+# Memory.
+
+
+def empty(shape: Sequence[int], dtype: Any) -> CcpuArray:
+    """A new contiguous array."""
+    ffi, lib = library()
+    nbytes = math.prod(shape) * dtype.itemsize
+    memory = lib.malloc(max(nbytes, 1))
+    if not memory:
+        raise MemoryError(f"{nbytes} bytes on device 'ccpu'")
+    memory = ffi.gc(ffi.cast("char *", memory), lib.free, nbytes)
+    strides = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
+    return CcpuArray(memory, nbytes, shape, strides, 0, dtype)
+
+
+def as_strided(x: CcpuArray, shape: Any, strides: Any, offset: int) -> CcpuArray:
+    """Another window on the same memory."""
+    return CcpuArray(x.memory, x.nbytes, shape, strides, offset, x.dtype)
+
+
+def copy_(target: CcpuArray, source: CcpuArray) -> None:
+    """Writes ``source``, cast and broadcast, to ``target``."""
+    if source.memory is target.memory:
+        source = cast(source, source.dtype)
+    function = getattr(library()[1], f"k_to{CODES[target.dtype]}")
+    run(function, source.dtype, target.shape, target, source, source)
+
+
+def cast(x: CcpuArray, dtype: Any) -> CcpuArray:
+    """A new contiguous array of another dtype."""
+    made = empty(x.shape, dtype)
+    copy_(made, x)
+    return made
+
+
+def contiguous(x: CcpuArray) -> CcpuArray:
+    """An array whose elements lie in order, from the beginning of its memory."""
+    strides = tuple(math.prod(x.shape[d + 1 :]) for d in range(len(x.shape)))
+    return x if x.strides == strides and not x.offset else cast(x, x.dtype)
+
+
+# Calls of C.
+
+
+def run(
+    function: Any, dtype: Any, shape: Sequence[int], *arrays: CcpuArray, more: Any = ()
+) -> Any:
+    """Calls a loop over ``shape``, to which the arrays are broadcast."""
+    if 0 in shape:
+        return None
+    steps = []
+    for x in arrays:
+        size, lead = x.dtype.itemsize, len(shape) - len(x.shape)
+        own = zip(x.strides, x.shape, shape[lead:], strict=True)
+        steps.append([0] * lead + [s * size if n == m else 0 for s, n, m in own])
+    dims: list[int] = []  # those that are left when the ones that lie in line are joined
+    sizes: list[int] = []
+    for d, n in enumerate(shape):
+        if n == 1:
+            continue
+        if dims and all(s[dims[-1]] == s[d] * n for s in steps):
+            dims[-1], sizes[-1] = d, sizes[-1] * n
+        else:
+            dims.append(d)
+            sizes.append(n)
+    starts = [x.memory + x.offset * x.dtype.itemsize for x in arrays]
+    rows = [s[d] for s in steps for d in dims] or [0] * len(arrays)
+    code = function(CODES[dtype], len(dims) or 1, sizes or [1], starts, rows, *more)
+    if code == 2:
+        raise RuntimeError("ZeroDivisionError")
+    if code == 3:
+        raise IndexError("index out of range in self")
+    return NotImplemented if code else None
+
+
+def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
+    """The kernel of an operator that works element by element."""
+
+    def kernel(*operands: CcpuArray) -> Any:
+        x, y = operands[-2:] if len(operands) > 1 else operands * 2
+        shape = broadcast_shapes([each.shape for each in operands])
+        made = empty(shape, dtype or y.dtype)
+        arrays = operands if len(operands) == 3 else (x, y)
+        declined = run(getattr(library()[1], f"k_{name}"), y.dtype, shape, made, *arrays)
+        return made if declined is None else declined
+
+    return kernel
+
+
+def reduction(name: str, start: float | None = None) -> Callable[..., Any]:
+    """The kernel of a reduction: a pointwise one whose result doesn't move."""
+
+    def kernel(x: CcpuArray, dims: Any, keepdim: bool, dtype: Any = None) -> Any:
+        made = dtype or x.dtype
+        wide = dtypes.float64 if made is dtypes.float32 and start == 0 else made
+        if x.dtype is not wide:
+            x = cast(x, wide)
+        dims = range(len(x.shape)) if dims is None else dims
+        kept = [1 if d in dims else n for d, n in enumerate(x.shape)]
+        total = empty(kept, wide)
+        if start is None:
+            copy_(total, as_strided(x, kept, x.strides, x.offset))
+        else:
+            copy_(total, CcpuBackend.scalar(BACKEND[0], start, wide, 0))
+        run(getattr(library()[1], f"k_{name}"), wide, x.shape, total, total, x)
+        if wide is not made:
+            total = cast(total, made)
+        if keepdim:
+            return total
+        left = [n for d, n in enumerate(kept) if d not in dims]
+        steps = [s for d, s in enumerate(total.strides) if d not in dims]
+        return as_strided(total, left, steps, 0)
+
+    return kernel
