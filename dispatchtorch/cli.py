@@ -173,6 +173,25 @@ def _conformance(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=run)
 
 
+def _new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "new", help="write the package of a plugin: a device, a layer, operators"
+    )
+    parser.add_argument("kind", choices=("backend", "layer", "operator-library"))
+    parser.add_argument("name", metavar="NAME", help="the device's or plugin's name")
+    parser.add_argument(
+        "--into", default=".", metavar="FOLDER", help="where the folder is made (here)"
+    )
+
+    def run(arguments: argparse.Namespace) -> int:
+        from dispatchtorch._cli.new import new
+
+        new(arguments.kind, arguments.name, arguments.into)
+        return 0
+
+    parser.set_defaults(run=run)
+
+
 def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "run",
@@ -209,5 +228,6 @@ _COMMANDS = {
     "explain": _explain,
     "coverage": _coverage,
     "conformance": _conformance,
+    "new": _new,
     "run": _run,
 }

@@ -450,7 +450,8 @@ def _chunk_rows(options: Any, input: Any, weight: Any) -> int:
 def _accumulated_in(options: Any, kind: dtype) -> Any:
     """The dtype in which the gradients of the pieces are added up."""
     if options.acc_dtype is not None:
-        return operators.promote_types(options.acc_dtype, kind)
+        wider = options.acc_dtype.itemsize > kind.itemsize
+        return options.acc_dtype if wider else kind
     wide = kind.itemsize < 4 and options.acc_policy not in ("auto", "compact")
     return operators.float32 if wide else kind
 

@@ -11,12 +11,14 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive_joint
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dispatch.state import grad_enabled
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import (
     as_ints,
     numel_of,
     scalar_type_name,
     torch,
+    wrap_dim,
 )
 from dispatchtorch.ops._formats import in_format_of
 from dispatchtorch.ops._history import linked
@@ -60,13 +62,12 @@ def _gradients(
     """The gradients of input, weight and bias; ``weight`` broadcasts against ``x``."""
     normal = (x - mean) * rstd
     by_input = _input_gradient(grad, normal, rstd, weight, dims) if mask[0] else None
-    by_weight = _summed(grad * normal, affine_dims) if mask[1] else None
-    by_bias = _summed(grad, affine_dims) if mask[2] else None
+    by_weight = grad * normal if mask[1] else None
+    by_bias = grad if mask[2] else None
+    if affine_dims:
+        by_weight = by_weight.sum(affine_dims) if mask[1] else None  # type: ignore[union-attr]
+        by_bias = grad.sum(affine_dims) if mask[2] else None
     return by_input, by_weight, by_bias
-
-
-def _summed(t: Any, dims: tuple[int, ...]) -> Any:
-    return t.sum(dims) if dims else t
 
 
 def _like(t: Any, like: Any) -> Any:
@@ -189,7 +190,7 @@ def native_layer_norm_backward(
     count = len(as_ints(normalized_shape))
     dims = _trailing(count)
     x, grad = single(input), single(grad_out)
-    if input.requires_grad and _grad_enabled():
+    if input.requires_grad and grad_enabled():
         mean, rstd = _moments(x, dims, eps)
     made = _gradients(
         grad, x, single(mean), single(rstd), single(weight) if weight is not None else
@@ -203,12 +204,6 @@ def _typed(made: Any, *like: Any) -> tuple[Any, ...]:
         _like(m, t) if m is not None and t is not None else m
         for m, t in zip(made, like, strict=True)
     )
-
-
-def _grad_enabled() -> bool:
-    from dispatchtorch.dispatch.state import grad_enabled
-
-    return grad_enabled()
 
 
 native_layer_norm_backward.prepare = (
@@ -369,7 +364,7 @@ def native_group_norm_backward(
     """The gradients of input, weight and bias."""
     x = _grouped(single(input), N, C, HxW, group)
     grad = _grouped(single(grad_out), N, C, HxW, group)
-    if input.requires_grad and _grad_enabled():
+    if input.requires_grad and grad_enabled():
         mean, rstd = _moments(x, (2, 3), eps)
     else:
         mean = single(mean).reshape((N, group, 1, 1))
@@ -384,20 +379,7 @@ def native_group_norm_backward(
     )
 
 
-native_group_norm_backward.prepare = (
-    lambda grad_out, input, mean, rstd, weight, N, C, HxW, group, mask, eps: (
-        grad_out,
-        input,
-        mean,
-        rstd,
-        weight,
-        N,
-        C,
-        HxW,
-        group,
-        tuple(mask),
-    )
-)
+native_group_norm_backward.prepare = lambda *args: (*args[:9], tuple(args[9]))
 
 derive_joint(
     native_group_norm,
@@ -452,6 +434,8 @@ def _batch_checked(
             )
         if t is None and not training and name.startswith("running"):
             raise RuntimeError(f"{name} must be defined in evaluation mode")
+    if input.ndim < 2 and 0 not in input._shape:
+        wrap_dim(1, input.ndim)  # where PyTorch fails
     refuse_but_floats(input, "batch_norm")
     for t in named.values():
         if t is not None and t.dtype is not input.dtype:
@@ -559,7 +543,7 @@ def native_batch_norm_backward(
     x, grad = single(input), single(grad_out)
     scale = _by_channel(weight, ndim)
     if train:
-        if input.requires_grad and _grad_enabled():
+        if input.requires_grad and grad_enabled():
             mean, invstd = _moments(x, dims, eps)
         else:
             mean, invstd = _by_channel(save_mean, ndim), _by_channel(save_invstd, ndim)

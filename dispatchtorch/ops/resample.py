@@ -193,7 +193,7 @@ def _resized(self, kind, output_size, align_corners, scales):
         unit = 1
         if byte:
             taps, unit = _whole(taps)
-        made = None
+        made: Any = None
         for row, weights in taps:
             part = x.index_select(dim, int_line(x, row))
             if weights is not None:
@@ -202,10 +202,10 @@ def _resized(self, kind, output_size, align_corners, scales):
         x = made
         if byte:  # rounded after each dim
             x = torch.clamp(torch.floor((x + unit // 2) / unit), 0, 255)
-    made = x.to(self.dtype)
-    if made.data_ptr() == self.data_ptr():
-        made = made.clone(memory_format=contiguous_format)
-    return in_format_of(made, self)
+    result = x.to(self.dtype)
+    if result.data_ptr() == self.data_ptr():
+        result = result.clone(memory_format=contiguous_format)
+    return in_format_of(result, self)
 
 
 def _resized_back(

@@ -393,14 +393,28 @@ def test_chunks_of_linear_cross_entropy_change_nothing(
         assert dt.allclose(a, b, atol=1e-5)
 
 
-def test_wider_sums_of_linear_cross_entropy_are_refused() -> None:
+@pytest.mark.parametrize(
+    "options", [{"acc_dtype": dt.float32}, {"acc_policy": "accurate"}]
+)
+def test_sums_of_linear_cross_entropy_may_be_wider(options: Any) -> None:
     chunks = dt.nn.modules.linear_cross_entropy_options.LinearCrossEntropyOptions
-    x = dt.ones(4, 3)
-    with pytest.raises(NotImplementedError, match="acc_dtype"):
-        F.linear_cross_entropy(
-            x, dt.ones(5, 3), dt.tensor([0, 1, 2, 3]),
-            options=chunks(acc_dtype=dt.float64),
-        )  # fmt: skip
+    rng = np.random.default_rng(0)
+    x = dt.tensor(rng.normal(size=(64, 3))).bfloat16()
+    labels = dt.tensor(rng.integers(0, 5, 64))
+    weights = dt.tensor(rng.normal(size=(5, 3))).bfloat16()
+    grads = []
+    for kind, given in (
+        (dt.float32, None),
+        (dt.bfloat16, chunks(batch_chunk_size=1, **options)),
+    ):
+        w = weights.to(kind).requires_grad_()
+        loss = F.linear_cross_entropy(
+            x.to(kind), w, labels, reduction="sum", options=given
+        )
+        loss.backward()
+        assert w.grad.dtype is kind
+        grads.append(w.grad.float())
+    assert dt.allclose(*grads, rtol=2e-2, atol=0.1)
 
 
 def test_shapes_are_known_without_values() -> None:

@@ -85,3 +85,25 @@ def test_nodes_have_pytorchs_names(text: str) -> None:
 def test_a_zero_dim_operand_of_a_higher_kind_keeps_the_precision() -> None:
     made = torch.ones(2) + torch.tensor(1j, dtype=torch.complex128)
     assert made.dtype is torch.complex64
+
+
+@pytest.mark.parametrize("kind", ["int8", "int16", "int32", "int64", "uint8"])
+def test_floats_beyond_a_whole_dtype_become_what_pytorch_makes_of_them(
+    kind: str,
+) -> None:
+    values = [
+        3000000257.0,
+        -3e9,
+        70001.0,
+        300.7,
+        -1.9,
+        1e20,
+        float("inf"),
+        float("nan"),
+    ]
+    for own in ("float64", "float32", "bfloat16"):
+        made = [
+            m.tensor(values, dtype=getattr(m, own)).to(getattr(m, kind)).tolist()
+            for m in (torch, oracle)
+        ]
+        assert made[0] == made[1]

@@ -27,7 +27,7 @@ def _described(value: Any, tensor: type) -> Any:
         plain = value.detach()
         if not plain.is_complex():
             plain = plain.double()
-        return "tensor", kind, plain.numpy()
+        return "tensor", kind, plain.cpu().numpy()
     if isinstance(value, (list, tuple)):
         return type(value).__name__, [_described(v, tensor) for v in value]
     if isinstance(value, dict):
@@ -56,7 +56,7 @@ def outcome(script: str, framework: Any) -> tuple[Any, list[str], Any]:
         except Exception as error:
             result = "raised", type(error).__name__, _words(str(error))
     said = [f"{w.category.__name__}: {_words(str(w.message))}" for w in caught]
-    return result, said, framework.rand(3).numpy()
+    return result, said, framework.rand(3).cpu().numpy()
 
 
 def _compare(ours: Any, theirs: Any, rtol: float, atol: float) -> None:

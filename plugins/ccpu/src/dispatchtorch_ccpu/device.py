@@ -59,12 +59,7 @@ class CcpuBackend(Backend):
         return empty(shape, dtype)
 
     def from_host(self, array: np.ndarray[Any, Any], index: int) -> CcpuArray:
-        dtype = dtypes.from_host_dtype(array.dtype)
-        if dtype not in CODES:
-            raise TypeError(f"device 'ccpu' doesn't support {dtype}")
-        made = empty(array.shape, dtype)
-        library()[0].memmove(made.memory, np.ascontiguousarray(array), array.nbytes)
-        return made
+        return upload(array)
 
     def to_host(self, array: CcpuArray) -> np.ndarray[Any, Any]:
         made = np.empty(array.shape, array.dtype.host)
@@ -93,6 +88,16 @@ def empty(shape: Sequence[int], dtype: Any) -> CcpuArray:
     memory = ffi.gc(ffi.cast("char *", memory), lib.free, nbytes)
     strides = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
     return CcpuArray(memory, nbytes, shape, strides, 0, dtype)
+
+
+def upload(array: np.ndarray[Any, Any]) -> CcpuArray:
+    """A new array with a host array's values."""
+    dtype = dtypes.from_host_dtype(array.dtype)
+    if dtype not in CODES:
+        raise TypeError(f"device 'ccpu' doesn't support {dtype}")
+    made = empty(array.shape, dtype)
+    library()[0].memmove(made.memory, np.ascontiguousarray(array), array.nbytes)
+    return made
 
 
 def as_strided(x: CcpuArray, shape: Any, strides: Any, offset: int) -> CcpuArray:
@@ -169,11 +174,13 @@ def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
     return kernel
 
 
-def reduction(name: str, start: float | None = None) -> Callable[..., Any]:
+def reduction(
+    name: str, start: float | None = None, result: Any = None
+) -> Callable[..., Any]:
     """The kernel of a reduction: a pointwise one whose result doesn't move."""
 
     def kernel(x: CcpuArray, dims: Any, keepdim: bool, dtype: Any = None) -> Any:
-        made = dtype or x.dtype
+        made = dtype or result or x.dtype
         wide = dtypes.float64 if made is dtypes.float32 and start == 0 else made
         if x.dtype is not wide:
             x = cast(x, wide)
@@ -183,7 +190,7 @@ def reduction(name: str, start: float | None = None) -> Callable[..., Any]:
         if start is None:
             copy_(total, as_strided(x, kept, x.strides, x.offset))
         else:
-            copy_(total, CcpuBackend.scalar(BACKEND[0], start, wide, 0))
+            copy_(total, upload(np.array(start, wide.host)))
         run(getattr(library()[1], f"k_{name}"), wide, x.shape, total, total, x)
         if wide is not made:
             total = cast(total, made)
@@ -194,3 +201,113 @@ def reduction(name: str, start: float | None = None) -> Callable[..., Any]:
         return as_strided(total, left, steps, 0)
 
     return kernel
+
+
+def argmax(x: CcpuArray, dim: int) -> Any:
+    """The places of the largest values along a dim."""
+    left = [n for d, n in enumerate(x.shape) if d != dim]
+    steps = [s for d, s in enumerate(x.strides) if d != dim]
+    made, first = empty(left, dtypes.int64), as_strided(x, left, steps, x.offset)
+    along = (x.shape[dim], x.strides[dim] * x.dtype.itemsize) if x.shape else (1, 0)
+    declined = run(library()[1].k_argmax, x.dtype, left, made, first, more=along)
+    return made if declined is None else declined
+
+
+TAKE, PUT, ADD = range(3)
+
+
+def indexed(x: CcpuArray, indices: dict[int, Any], values: CcpuArray, how: int) -> Any:
+    """Moves ``values`` from or to the places of ``x`` that indices by dim name.
+
+    The dims of an index stand where the first of them is, or first if they're apart.
+    """
+    shape, dims = values.shape, sorted(indices)
+    common = len(broadcast_shapes([each.shape for each in indices.values()]))
+    if len(shape) == len(x.shape) == common:  # gather: the index has all dims of x
+        steps = [0 if d in indices else s for d, s in enumerate(x.strides)]
+        placed = [indices[d] for d in dims]
+    else:
+        together = dims[-1] - dims[0] + 1 == len(dims)
+        at = dims[0] if together else 0
+        steps = [s for d, s in enumerate(x.strides) if d not in indices]
+        steps[at:at] = [0] * common
+        after = len(shape) - at - common
+        placed = [
+            as_strided(i, (*i.shape, *[1] * after), (*i.strides, *[0] * after), i.offset)
+            for i in (indices[d] for d in dims)
+        ]
+    window = as_strided(x, shape, steps, x.offset)
+    sizes = [x.shape[d] for d in dims]
+    jumps = [x.strides[d] * x.dtype.itemsize for d in dims]
+    more = (len(dims), sizes, jumps, how)
+    return run(library()[1].k_indexed, x.dtype, shape, window, values, *placed, more=more)
+
+
+def gather(x: CcpuArray, dim: int, index: CcpuArray) -> Any:
+    made = empty(index.shape, x.dtype)
+    if not x.shape:
+        return cast(x, x.dtype) if not index.shape else NotImplemented
+    declined = indexed(x, {dim: index}, made, TAKE)
+    return made if declined is None else declined
+
+
+def scatter_add(x: CcpuArray, dim: int, index: CcpuArray, src: CcpuArray) -> Any:
+    if not x.shape or len(index.shape) != len(x.shape) != len(src.shape):
+        return NotImplemented
+    made = cast(x, x.dtype)
+    part = as_strided(src, index.shape, src.strides, src.offset)
+    declined = indexed(made, {dim: index}, part, ADD)
+    return made if declined is None else declined
+
+
+def index(x: CcpuArray, indices: Any) -> Any:
+    made = empty(indexed_shape(x, indices), x.dtype)
+    given = {d: each for d, each in enumerate(indices) if each is not None}
+    declined = indexed(x, given, made, TAKE)
+    return made if declined is None else declined
+
+
+def index_put(x: CcpuArray, indices: Any, values: CcpuArray, accumulate: bool) -> Any:
+    shape = indexed_shape(x, indices)
+    if broadcast_shapes([shape, values.shape]) != shape:
+        return NotImplemented
+    made, spread = cast(x, x.dtype), empty(shape, x.dtype)
+    copy_(spread, values)
+    given = {d: each for d, each in enumerate(indices) if each is not None}
+    declined = indexed(made, given, spread, ADD if accumulate else PUT)
+    return made if declined is None else declined
+
+
+def bmm(x: CcpuArray, y: CcpuArray) -> Any:
+    ffi, lib = library()
+    sizes = (*x.shape, y.shape[2])
+    made, x, y = empty((*x.shape[:2], y.shape[2]), x.dtype), contiguous(x), contiguous(y)
+    pointers = [made.memory, x.memory, y.memory]
+    return NotImplemented if lib.k_bmm(CODES[x.dtype], pointers, *sizes) else made
+
+
+POINTWISE = {
+    name: pointwise(name)
+    for name in (
+        "add sub mul div floor_divide remainder maximum minimum bitwise_or bitwise_not "
+        "neg exp log sqrt erf"
+    ).split()
+}
+POINTWISE |= {name: pointwise(name, dtypes.bool) for name in ("eq", "lt", "le")}
+POINTWISE["where.self"] = pointwise("where")
+REDUCTIONS = {
+    "sum.dim_IntList": reduction("add", 0),
+    "amax": reduction("maximum"),
+    "any_": reduction("bitwise_or", 0, dtypes.bool),
+    "all_": reduction("mul", 1, dtypes.bool),
+}
+OTHERS = {
+    "as_strided": as_strided,
+    "copy_": copy_,
+    "argmax_": argmax,
+    "gather": gather,
+    "scatter_add": scatter_add,
+    "index.Tensor": index,
+    "index_put": index_put,
+    "bmm": bmm,
+}

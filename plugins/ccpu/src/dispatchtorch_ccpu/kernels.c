@@ -118,12 +118,12 @@ int k_indexed(ARGUMENTS, int k, const i64 *sizes, const i64 *jumps, int how) {
 
 /* o[b, i, k] = sum over j of x[b, i, j] * y[b, j, k]; all three contiguous */
 #define PRODUCT(code, T, ...) case code: { T *o = (T *)p[0], *x = (T *)p[1], *y = (T *)p[2]; \
-    memset(o, 0, sizeof(T) * B * I * K); \
-    for (i64 b = 0; b < B; b++, o += I * K, x += I * J, y += J * K) \
-        for (i64 i = 0; i < I; i++) for (i64 j = 0; j < J; j++) { \
+    memset(o, 0, sizeof(T) * B * M * K); \
+    for (i64 b = 0; b < B; b++, o += M * K, x += M * J, y += J * K) \
+        for (i64 i = 0; i < M; i++) for (i64 j = 0; j < J; j++) { \
             T f = x[i * J + j]; T *restrict to = o + i * K; const T *from = y + j * K; \
             for (i64 k = 0; k < K; k++) to[k] += f * from[k]; } } break;
-int k_bmm(int type, char **p, i64 B, i64 I, i64 J, i64 K) {
+int k_bmm(int type, char **p, i64 B, i64 M, i64 J, i64 K) {
     switch (type) { NUMBERS(PRODUCT) default: return 1; }
     return 0;
 }

@@ -1,0 +1,39 @@
+"""The ``opencl`` device: every OpenCL device, by kernels generated from tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["plugin"]
+
+
+class _Plugin:
+    def dispatchtorch_describe(self) -> dict[str, Any]:
+        return {
+            "device": "opencl",
+            "api": (1, 1),
+            "dtypes": (
+                "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32",
+                "uint64", "float16", "bfloat16", "float32", "float64", "complex64",
+                "complex128",
+            ),
+            "install": "pip install dispatchtorch-opencl[pocl]",
+            "summary": "OpenCL devices; PoCL makes one of a CPU",
+        }  # fmt: skip
+
+    def dispatchtorch_register_device(self, register: Callable[[Any], None]) -> None:
+        from dispatchtorch_opencl.device import OpenCLBackend
+
+        register(OpenCLBackend())
+
+    def dispatchtorch_device_report(self, device: str) -> dict[str, object] | None:
+        if device != "opencl":
+            return None
+        from dispatchtorch.backend import get_backend
+
+        backend: Any = get_backend("opencl")
+        return backend.report()  # type: ignore[no-any-return]
+
+
+plugin = _Plugin()
