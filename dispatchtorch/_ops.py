@@ -535,6 +535,8 @@ class _OpNamespace(ModuleType):
     def __getattr__(self, name: str) -> OpOverloadPacket:
         namespace = self.__dict__["_namespace"]
         key = name if namespace == "aten" else f"{namespace}::{name}"
+        if not name.startswith("__") and key not in _operator.packets:
+            _operator.before_bind()  # plugins declare operators
         if name.startswith("__") or key not in _operator.packets:
             raise AttributeError(
                 f"'_OpNamespace' '{namespace}' object has no attribute '{name}'"

@@ -19,7 +19,7 @@ import dispatchtorch as torch
 from dispatchtorch._storage.base import legacy_name
 from dispatchtorch._storage.typed import TypedStorage
 from dispatchtorch._storage.untyped import UntypedStorage
-from dispatchtorch.dispatch.keys import PYTHON
+from dispatchtorch.dispatch.keys import LAZY, PYTHON
 
 __all__ = [
     "get_tensor_metadata",
@@ -171,21 +171,13 @@ def _data_is_missing() -> bool:
 
 
 def set_tensor_metadata(tensor: Any, metadata: dict[str, bool]) -> Any:
-    """``tensor`` with the lazy flags in ``metadata``.
-
-    The memory stays shared where this build has lazy conjugation and negation; else
-    the values are computed now.
-    """
+    """``tensor`` with the lazy flags in ``metadata``; returns it."""
     unknown = metadata.keys() - {"conj", "neg"}
     if unknown:
         raise NotImplementedError(f"unknown tensor metadata: {sorted(unknown)}")
-    lazily = hasattr(torch, "_neg_view")
-    if metadata and not lazily and _data_is_missing():
-        return tensor
-    if metadata.get("conj"):
-        tensor = tensor.conj()
-    if metadata.get("neg"):
-        tensor = torch._neg_view(tensor) if lazily else tensor.neg()
+    for name, view in (("conj", torch._conj), ("neg", torch._neg_view)):
+        if metadata.get(name):
+            tensor._keys |= view(tensor.detach())._keys & LAZY
     return tensor
 
 

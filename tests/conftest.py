@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "oracle" in item.keywords:
                 item.add_marker(skip)
+
+
+# Tests of nn and optim know no device: they run once more with another default device.
+# Those that don't: their texts name the device, or they mix devices by design.
+EVERYWHERE = ("unit/nn/", "unit/optim/")
+ON_HOST = re.compile(
+    "test_behaviours_oracle|test_arguments_and_generators|test_packing_and_padding"
+    "|test_sequences_survive_packing|test_assignment|test_refusals|test_construction"
+    "|test_sparse_gradients|test_bad_parameters"
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    place = metafunc.definition.nodeid
+    if "device" in metafunc.fixturenames or ON_HOST.search(place):
+        return
+    if any(part in place for part in EVERYWHERE):
+        metafunc.fixturenames.append("default_device")
+        metafunc.parametrize("default_device", DEVICES, indirect=True)
+
+
+@pytest.fixture
+def default_device(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where factories make tensors during the test."""
+    import dispatchtorch as torch
+
+    if request.param != "cpu":
+        torch.set_default_device(request.param)
+    yield str(request.param)
+    torch.set_default_device(None)
 
 
 @pytest.fixture(params=DEVICES)

@@ -25,6 +25,8 @@ KINDS = {
     ),
 }
 
+#: Parts of paths that are stored under another name, so that tools let them alone.
+_PLACES = {"src/package/": "src/@package@/", "github/": ".github/"}
 TEMPLATES = Path(__file__).parents[1] / "_templates"
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _DEVICE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -70,7 +72,8 @@ def rendered(kind: str, name: str) -> dict[str, str]:
     files = {}
     for path in sorted(root.rglob("*.template")):
         place = path.relative_to(root).as_posix().removesuffix(".template")
-        place = place.replace("src/package/", "src/@package@/")
+        for stored, shown in _PLACES.items():
+            place = place.replace(stored, shown)
         text = path.read_text(encoding="utf-8")
         files[_filled(place, words)] = _filled(text, words)
     return files

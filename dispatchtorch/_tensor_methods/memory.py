@@ -108,7 +108,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
     """Replaces each element by ``callable(element)`` (slow; host tensors only)."""
     if not self._backend.is_host:
         raise TypeError("apply_ is only implemented on CPU tensors")
-    flat = self._data.reshape(-1).tolist()
+    flat = self.reshape(-1).tolist()
     made = np.array([callable(v) for v in flat], self._data.dtype)
     return self.copy_(wrap(made.reshape(self._data.shape), self._backend))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import attribute, method
-from dispatchtorch.dispatch.keys import SPARSE
+from dispatchtorch.dispatch.keys import CONJ, NEG, SPARSE
 from dispatchtorch.memory_format import layout, strided
 from dispatchtorch.ops import copy as _copy
 from dispatchtorch.ops._common import wrap_dim
@@ -140,26 +140,14 @@ def is_signed(self: Tensor) -> bool:
 
 @method
 def is_conj(self: Tensor) -> bool:
-    """False: conjugates are always materialised here."""
-    return False
+    """Whether the values are the conjugates of what the memory holds."""
+    return self._keys & CONJ != 0
 
 
 @method
 def is_neg(self: Tensor) -> bool:
-    """False: negatives are always materialised here."""
-    return False
-
-
-@method
-def resolve_conj(self: Tensor) -> Tensor:
-    """The tensor itself: conjugates are always materialised here."""
-    return self
-
-
-@method
-def resolve_neg(self: Tensor) -> Tensor:
-    """The tensor itself: negatives are always materialised here."""
-    return self
+    """Whether the values are the negatives of what the memory holds."""
+    return self._keys & NEG != 0
 
 
 @method

@@ -52,7 +52,7 @@ def polygamma(self: Tensor, n: int) -> Tensor:
 @method
 def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[..., Any]) -> Tensor:
     """Replaces each element by ``callable(element, x's, y's)`` (slow; on the host)."""
-    rows = [np.ravel(t.expand(self._shape)._data).tolist() for t in (self, x, y)]
+    rows = [t.expand(self._shape).reshape(-1).tolist() for t in (self, x, y)]
     made = np.array([callable(*v) for v in zip(*rows, strict=True)], self._data.dtype)
     return self.copy_(wrap(made.reshape(self._shape), self._backend))
 

@@ -10,7 +10,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import PYTHON, SPARSE
+from dispatchtorch.dispatch.keys import LAZY, PYTHON, SPARSE
 from dispatchtorch.ops import intercepted
 from dispatchtorch.tensor import Tensor
 
@@ -21,6 +21,8 @@ def _host(self: Tensor) -> np.ndarray[Any, Any]:
     backend = self._backend
     if backend.device_type == "meta":
         raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+    if self._keys & LAZY:
+        self = self.detach().clone()
     return backend.to_host(self._data)
 
 
@@ -59,7 +61,7 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
     if self._keys & PYTHON and type(self) is not Tensor:
         raise RuntimeError(".numpy() is not supported for tensor subclasses.")
     if force:
-        self = self.detach().cpu()
+        self = self.detach().cpu().resolve_conj().resolve_neg()
     if self.requires_grad:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
@@ -74,6 +76,12 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
         raise TypeError(
             f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() "
             "to copy the tensor to host memory first."
+        )
+    if self._keys & LAZY:
+        kind, short = ("conjugate", "conj") if self.is_conj() else ("negative", "neg")
+        raise RuntimeError(
+            f"Can't call numpy() on Tensor that has {kind} bit set. Use tensor."
+            f"resolve_{short}().numpy() instead."
         )
     if self.dtype is dtypes.bfloat16 or (
         self.dtype.itemsize == 1 and (self.dtype.is_floating_point)
@@ -228,9 +236,11 @@ def __dlpack__(
         raise BufferError(
             "Can't export tensors that require gradient, use tensor.detach()"
         )
+    if self.is_conj():
+        raise BufferError("Can't export tensors with the conjugate bit set")
     if self._backend.is_host and stream is not None:
         raise AssertionError("stream should be None on cpu.")
-    native = self._data
+    native = self.resolve_neg()._data
     export = getattr(native, "__dlpack__", None)
     if export is None:
         raise BufferError(f"Cannot pack tensors on {self.device}")

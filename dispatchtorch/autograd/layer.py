@@ -32,7 +32,7 @@ from dispatchtorch.device_layer import positional_body
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.derivative import Derivative
-from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE, VIEW, allocate
+from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE, LAZY, VIEW, allocate
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.dtypes import DIFFERENTIABLE_MASK, SCALAR_MASK
@@ -204,7 +204,7 @@ def _inplace_by_copy(op: Operator) -> Kernel:
         result = functional(**first, **given)
         from dispatchtorch.device_layer import native_kernel, write_back
 
-        if result._keys & AUTOGRAD:
+        if result._keys & AUTOGRAD or self._keys & LAZY:
             if result.dtype is not self.dtype:
                 write_back(op, alias(self), alias(result), self._backend, _no_write)
             return self.copy_(result)

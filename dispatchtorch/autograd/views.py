@@ -13,7 +13,7 @@ from typing import Any
 from dispatchtorch import tensor as _tensor  # type: ignore[no-redef]
 from dispatchtorch.autograd.node import Node, edge_of, next_sequence
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, LAZY, VIEW
 from dispatchtorch.dtypes import COMPLEX_MASK
 from dispatchtorch.ops._common import torch
 from dispatchtorch.ops._geometry import Geometry, as_strided_backward, overlaps
@@ -139,6 +139,7 @@ def _geometries(base: Tensor, view: Tensor) -> tuple[Geometry, Geometry, bool]:
     made = []
     for t in (base, view):
         at = Geometry(t)
+        at.lazy = t._keys & LAZY
         if mixed and t._keys & COMPLEX_MASK:  # as reals, with a last dim of two
             at.shape = (*at.shape, 2)
             at.strides = (*(2 * s for s in at.strides), 1)
@@ -147,7 +148,17 @@ def _geometries(base: Tensor, view: Tensor) -> tuple[Geometry, Geometry, bool]:
     return made[0], made[1], mixed
 
 
+def _flip(t: Tensor, bits: int) -> Tensor:
+    """From values to what lazy memory holds, or back."""
+    if not bits:
+        return t
+    from dispatchtorch.ops._conjugate import flipped
+
+    return flipped(t, bits)  # type: ignore[no-any-return]
+
+
 def _as_reals(t: Tensor) -> Tensor:
+    t = t.resolve_conj() if t._keys & LAZY else t
     return torch.view_as_real(t) if t._keys & COMPLEX_MASK else t  # type: ignore[no-any-return]
 
 
@@ -162,12 +173,14 @@ class AsStridedBackward0(Node):
         grad = grads[0]
         if grad is None:
             return [None]
+        base, view = self.base, self.view
+        grad = _flip(grad, view.lazy)
         if not self.mixed:
-            return [as_strided_backward(grad, self.base, self.view)]
-        made = as_strided_backward(_as_reals(grad), self.base, self.view)
+            return [_flip(as_strided_backward(grad, base, view), base.lazy)]
+        made = as_strided_backward(_as_reals(grad), base, view)
         if not grad._keys & COMPLEX_MASK:
             made = torch.view_as_complex(made.contiguous())
-        return [made]
+        return [_flip(made, base.lazy)]
 
 
 class CopySlices(Node):
@@ -197,6 +210,7 @@ class CopySlices(Node):
             )
         start = view.offset - base.offset
         mixed = self.mixed
+        grad = _flip(grad, base.lazy)
         real_part = mixed and grad._keys & COMPLEX_MASK
         if real_part:
             grad = _as_reals(grad)
@@ -204,18 +218,18 @@ class CopySlices(Node):
         part = whole.as_strided(view.shape, view.strides, start).clone()
         if mixed and not real_part:
             part = torch.view_as_complex(part)
-        first, *rest = self.fn.apply([part])
+        first, *rest = self.fn.apply([_flip(part, view.lazy)])
         if self.next[0] is None:
             return [None, *rest]
         if first is None:
             first = part.new_zeros(part.shape)
-        first = first.to(part.dtype).expand(part.shape)
+        first = _flip(first.to(part.dtype).expand(part.shape), view.lazy)
         if mixed:
             first = _as_reals(first)
         made = whole.as_strided_scatter(first, view.shape, view.strides, start)
         if real_part:
             made = torch.view_as_complex(made.contiguous())
-        return [made, *rest]
+        return [_flip(made, base.lazy), *rest]
 
     def release(self) -> None:
         self.fn.release()

@@ -12,9 +12,12 @@ from dispatchtorch import dtypes
 
 __all__ = [
     "AUTOGRAD",
+    "CONJ",
     "FUNCTION",
     "INFERENCE",
     "INFERENCE_MODE",
+    "LAZY",
+    "NEG",
     "PYTHON",
     "SPARSE",
     "VIEW",
@@ -66,3 +69,6 @@ allocate("device", "cpu")
 INFERENCE_MODE = allocate("layer", "inference mode")
 PYTHON = allocate("layer", "python")  # a subclass or a mode with __torch_dispatch__
 SPARSE = allocate("layer", "sparse")  # indices and values in place of an array
+CONJ = allocate("mark", "conjugate")  # the values are the conjugates of the memory's
+NEG = allocate("mark", "negative")  # the values are the negatives of the memory's
+LAZY = CONJ | NEG

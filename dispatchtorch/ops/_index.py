@@ -38,9 +38,9 @@ FAMILIES: dict[str, str] = {
         nll_loss_nd
     """,
     "complex": """
-        _conj _conj_physical _view_dtype adjoint angle complex conj conj_physical
-        conj_physical_ imag polar real resolve_conj resolve_neg view_as_complex
-        view_as_real
+        _conj _conj_physical _neg_view _view_dtype adjoint angle complex conj
+        conj_physical conj_physical_ imag polar real resolve_conj resolve_neg
+        view_as_complex view_as_real
     """,
     "conv": """
         _conv _conv_input _conv_weight conv1d conv2d conv3d conv_transpose1d

@@ -11,10 +11,12 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
+from dispatchtorch.dispatch.keys import CONJ, NEG, SPARSE
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.errors import UnsupportedOperator
 from dispatchtorch.lift import Pointwise, View, broadcast_shapes, result_keys
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
+from dispatchtorch.ops._conjugate import Flip
 from dispatchtorch.tensor import new_tensor
 
 _REALS = {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}
@@ -107,6 +109,12 @@ def view_as_real(self):
     """A view with a last dim of two: real and imaginary part."""
     if not self.is_complex():
         raise RuntimeError("view_as_real is only supported for complex tensors")
+    if self._keys & CONJ:
+        raise RuntimeError(
+            "view_as_real doesn't work on unresolved conjugated tensors.  To resolve the "
+            "conjugate tensor so you can view it as real, use self.resolve_conj(); "
+            "however, be warned that the resulting tensor will NOT alias the original."
+        )
     return torch._view_dtype(self.unsqueeze(-1), _REALS[self.dtype])
 
 
@@ -147,17 +155,28 @@ derive(view_as_complex, self=lambda grad: torch.view_as_real(grad))
 @operator("real(Tensor(a) self) -> Tensor(a)", variants="function")
 def real(self):
     """The real part, as a view; a real tensor itself."""
-    return torch.select(torch.view_as_real(self), -1, 0) if self.is_complex() else self
+    if not self.is_complex():
+        return self
+    if self._keys & CONJ:
+        self = torch._conj(self)
+    return torch.select(torch.view_as_real(self), -1, 0)
 
 
 @operator("imag(Tensor(a) self) -> Tensor(a)", variants="function")
 def imag(self):
-    """The imaginary part, as a view; RuntimeError for real tensors."""
+    """The imaginary part, as a view; RuntimeError for real tensors.
+
+    Of a lazy conjugate it is the negative of what memory holds, and lazy itself.
+    """
     if not self.is_complex():
         raise RuntimeError(
             "imag is not implemented for tensors with non-complex dtypes."
         )
-    return torch.select(torch.view_as_real(self), -1, 1)
+    if self._keys & CONJ:
+        parts = torch._neg_view(torch.view_as_real(torch._conj(self)))
+    else:
+        parts = torch.view_as_real(self)
+    return torch.select(parts, -1, 1)
 
 
 _conj_physical = operator(
@@ -179,34 +198,39 @@ def conj_physical(self):
     return torch._conj_physical(self) if self.is_complex() else self
 
 
-_conj = operator("_conj(Tensor self) -> Tensor", variants="function")(
-    lambda self: torch._conj_physical(self)
-)
+_conj = primitive("_conj(Tensor(a) self) -> Tensor(a)", lift=Flip(CONJ), tags="view")
 derive(_conj, self=lambda grad: conj(grad))
+
+_neg_view = primitive(
+    "_neg_view(Tensor(a) self) -> Tensor(a)", lift=Flip(NEG), tags="view"
+)
+derive(_neg_view, self=lambda grad: grad.neg())
 
 
 @operator("conj(Tensor(a) self) -> Tensor(a)")
 def conj_(self):
-    """The conjugate; a real tensor itself. Computed at once: no tensor is lazy here."""
-    return torch._conj(self) if self.is_complex() else self
+    """The conjugate, as a view that is computed when it is used; a real tensor itself."""
+    if not self.is_complex():
+        return self
+    return torch.conj_physical(self) if self._keys & SPARSE else torch._conj(self)
 
 
 @operator("adjoint(Tensor(a) self) -> Tensor(a)")
 def adjoint(self):
-    """The conjugate transpose of the last two dims."""
+    """The conjugate transpose of the last two dims, as a view."""
     return self.transpose(-2, -1).conj()
 
 
-@operator("resolve_conj(Tensor(a) self) -> Tensor(a)", variants="function")
+@operator("resolve_conj(Tensor(a) self) -> Tensor(a)")
 def resolve_conj(self):
-    """The tensor itself: conjugates are never lazy here."""
-    return self
+    """The values in memory if the tensor is a lazy conjugate; else the tensor itself."""
+    return self.clone() if self._keys & CONJ else self
 
 
-@operator("resolve_neg(Tensor(a) self) -> Tensor(a)", variants="function")
+@operator("resolve_neg(Tensor(a) self) -> Tensor(a)")
 def resolve_neg(self):
-    """The tensor itself: negation is never lazy here."""
-    return self
+    """The values in memory if the tensor is a lazy negative; else the tensor itself."""
+    return self.clone() if self._keys & NEG else self
 
 
 def _pair(name: str, first: Any, second: Any) -> None:

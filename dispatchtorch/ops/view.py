@@ -10,7 +10,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
-from dispatchtorch.dispatch.keys import VIEW
+from dispatchtorch.dispatch.keys import LAZY, VIEW
 from dispatchtorch.dispatch.operator import Operator, operator, primitive
 from dispatchtorch.lift import View
 from dispatchtorch.memory_format import contiguous_format
@@ -159,6 +159,14 @@ derive(view, self=lambda grad, self_sizes: grad.reshape(self_sizes))
 )
 def view_dtype(self, dtype):
     """The same bytes as another dtype: without history, as in PyTorch."""
+    if self._keys & LAZY and dtype is not self.dtype:
+        kind = (
+            "conjugate view tensors" if self.is_conj() else "tensors with negative bit set"
+        )
+        raise RuntimeError(
+            f"torch.Tensor.view is not supported for {kind} when converting to a "
+            "different dtype."
+        )
     made = torch._view_dtype(self.detach(), dtype)
     made._base = None
     made._keys &= ~VIEW

@@ -10,6 +10,7 @@ import numpy as np
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend
+from dispatchtorch.errors import UnsupportedOperator
 from dispatchtorch.lift import broadcast_shapes
 from dispatchtorch.ops.indexing import indexed_shape
 from dispatchtorch_ccpu.library import compiler, library
@@ -29,7 +30,13 @@ class CcpuArray:
     __slots__ = ("dtype", "memory", "nbytes", "offset", "shape", "strides")
 
     def __init__(
-        self, memory: Any, nbytes: int, shape: Any, strides: Any, offset: int, dtype: Any
+        self,
+        memory: Any,
+        nbytes: int,
+        shape: Any,
+        strides: Any,
+        offset: int,
+        dtype: Any,
     ) -> None:
         self.memory, self.nbytes, self.offset = memory, nbytes, offset
         self.shape, self.strides, self.dtype = tuple(shape), tuple(strides), dtype
@@ -80,6 +87,8 @@ class CcpuBackend(Backend):
 
 def empty(shape: Sequence[int], dtype: Any) -> CcpuArray:
     """A new contiguous array."""
+    if dtype not in CODES:
+        raise UnsupportedOperator(f"device 'ccpu' has no {dtype}")
     ffi, lib = library()
     nbytes = math.prod(shape) * dtype.itemsize
     memory = lib.malloc(max(nbytes, 1))
@@ -92,10 +101,7 @@ def empty(shape: Sequence[int], dtype: Any) -> CcpuArray:
 
 def upload(array: np.ndarray[Any, Any]) -> CcpuArray:
     """A new array with a host array's values."""
-    dtype = dtypes.from_host_dtype(array.dtype)
-    if dtype not in CODES:
-        raise TypeError(f"device 'ccpu' doesn't support {dtype}")
-    made = empty(array.shape, dtype)
+    made = empty(array.shape, dtypes.from_host_dtype(array.dtype))
     library()[0].memmove(made.memory, np.ascontiguousarray(array), array.nbytes)
     return made
 
@@ -140,7 +146,9 @@ def run(
         size, lead = x.dtype.itemsize, len(shape) - len(x.shape)
         own = zip(x.strides, x.shape, shape[lead:], strict=True)
         steps.append([0] * lead + [s * size if n == m else 0 for s, n, m in own])
-    dims: list[int] = []  # those that are left when the ones that lie in line are joined
+    dims: list[
+        int
+    ] = []  # those that are left when the ones that lie in line are joined
     sizes: list[int] = []
     for d, n in enumerate(shape):
         if n == 1:
@@ -155,9 +163,7 @@ def run(
     code = function(CODES[dtype], len(dims) or 1, sizes or [1], starts, rows, *more)
     if code == 2:
         raise RuntimeError("ZeroDivisionError")
-    if code == 3:
-        raise IndexError("index out of range in self")
-    return NotImplemented if code else None
+    return {0: None, 1: NotImplemented}.get(code, code)
 
 
 def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
@@ -168,7 +174,9 @@ def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
         shape = broadcast_shapes([each.shape for each in operands])
         made = empty(shape, dtype or y.dtype)
         arrays = operands if len(operands) == 3 else (x, y)
-        declined = run(getattr(library()[1], f"k_{name}"), y.dtype, shape, made, *arrays)
+        declined = run(
+            getattr(library()[1], f"k_{name}"), y.dtype, shape, made, *arrays
+        )
         return made if declined is None else declined
 
     return kernel
@@ -216,14 +224,17 @@ def argmax(x: CcpuArray, dim: int) -> Any:
 TAKE, PUT, ADD = range(3)
 
 
-def indexed(x: CcpuArray, indices: dict[int, Any], values: CcpuArray, how: int) -> Any:
+def indexed(
+    x: CcpuArray, indices: dict[int, Any], values: Any, how: int, aligned: bool = False
+) -> Any:
     """Moves ``values`` from or to the places of ``x`` that indices by dim name.
 
-    The dims of an index stand where the first of them is, or first if they're apart.
+    The dims of an index stand where the first of them is, or first if they're apart;
+    an ``aligned`` one has all dims of ``x``, as gather's.
     """
     shape, dims = values.shape, sorted(indices)
     common = len(broadcast_shapes([each.shape for each in indices.values()]))
-    if len(shape) == len(x.shape) == common:  # gather: the index has all dims of x
+    if aligned:
         steps = [0 if d in indices else s for d, s in enumerate(x.strides)]
         placed = [indices[d] for d in dims]
     else:
@@ -233,21 +244,32 @@ def indexed(x: CcpuArray, indices: dict[int, Any], values: CcpuArray, how: int) 
         steps[at:at] = [0] * common
         after = len(shape) - at - common
         placed = [
-            as_strided(i, (*i.shape, *[1] * after), (*i.strides, *[0] * after), i.offset)
+            as_strided(
+                i, (*i.shape, *[1] * after), (*i.strides, *[0] * after), i.offset
+            )
             for i in (indices[d] for d in dims)
         ]
     window = as_strided(x, shape, steps, x.offset)
-    sizes = [x.shape[d] for d in dims]
+    sizes = library()[0].new("int64_t[]", [x.shape[d] for d in dims])
     jumps = [x.strides[d] * x.dtype.itemsize for d in dims]
     more = (len(dims), sizes, jumps, how)
-    return run(library()[1].k_indexed, x.dtype, shape, window, values, *placed, more=more)
+    code = run(
+        library()[1].k_indexed, x.dtype, shape, window, values, *placed, more=more
+    )
+    if isinstance(code, int):
+        d = dims[code - 3]
+        raise (RuntimeError if aligned else IndexError)(
+            f"index {sizes[code - 3]} is out of bounds for dimension {d} with size "
+            f"{x.shape[d]}"
+        )
+    return code
 
 
 def gather(x: CcpuArray, dim: int, index: CcpuArray) -> Any:
     made = empty(index.shape, x.dtype)
     if not x.shape:
         return cast(x, x.dtype) if not index.shape else NotImplemented
-    declined = indexed(x, {dim: index}, made, TAKE)
+    declined = indexed(x, {dim: index}, made, TAKE, True)
     return made if declined is None else declined
 
 
@@ -256,7 +278,7 @@ def scatter_add(x: CcpuArray, dim: int, index: CcpuArray, src: CcpuArray) -> Any
         return NotImplemented
     made = cast(x, x.dtype)
     part = as_strided(src, index.shape, src.strides, src.offset)
-    declined = indexed(made, {dim: index}, part, ADD)
+    declined = indexed(made, {dim: index}, part, ADD, True)
     return made if declined is None else declined
 
 
@@ -281,7 +303,11 @@ def index_put(x: CcpuArray, indices: Any, values: CcpuArray, accumulate: bool) -
 def bmm(x: CcpuArray, y: CcpuArray) -> Any:
     ffi, lib = library()
     sizes = (*x.shape, y.shape[2])
-    made, x, y = empty((*x.shape[:2], y.shape[2]), x.dtype), contiguous(x), contiguous(y)
+    made, x, y = (
+        empty((*x.shape[:2], y.shape[2]), x.dtype),
+        contiguous(x),
+        contiguous(y),
+    )
     pointers = [made.memory, x.memory, y.memory]
     return NotImplemented if lib.k_bmm(CODES[x.dtype], pointers, *sizes) else made
 

@@ -2,8 +2,8 @@
 
    All take the same arguments: a type code, `n` dims with their sizes, a pointer for each
    operand (the result's first), and the steps of all operands in bytes, dim by dim. They
-   return 0, or say why not: 1 the type has no such kernel, 2 division by zero, 3 a bad
-   index. An operand that is broadcast has steps of 0; so has the result of a reduction. */
+   return 0, or say why not: 1 the type has no such kernel, 2 division by zero, 3 and more
+   a bad index. An operand that is broadcast has steps of 0; so has the result of a reduction. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,16 +100,17 @@ int k_argmax(ARGUMENTS, i64 count, i64 gap) {
 }
 
 /* memory, values, then `k` indices: moves elements to values (how 0), to memory (1), or
-   adds them up there (2). Index j counts steps of `jumps[j]` bytes, and has `sizes[j]`. */
+   adds them up there (2). Index j counts steps of `jumps[j]` bytes, up to `sizes[j]`; a bad
+   one is left there, and 3 + j returned. */
 #define MOVE(code, T, ...) case code: { T *m = (T *)q, *v = (T *)(p[1] + i * STEP(1)); \
     if (how == 0) *v = *m; else if (how == 1) *m = *v; else *m = (T)(*m + *v); } break;
-int k_indexed(ARGUMENTS, int k, const i64 *sizes, const i64 *jumps, int how) {
+int k_indexed(ARGUMENTS, int k, i64 *sizes, const i64 *jumps, int how) {
     i64 at[64] = {0}, len = shape[n - 1];
     RUNS(k + 2, for (i64 i = 0; i < len; i++) {
         char *q = p[0] + i * STEP(0);
         for (int j = 0; j < k; j++) {
             i64 place = *(i64 *)(p[2 + j] + i * STEP(2 + j));
-            if (place < -sizes[j] || place >= sizes[j]) return 3;
+            if (place < -sizes[j] || place >= sizes[j]) { sizes[j] = place; return 3 + j; }
             q += (place < 0 ? place + sizes[j] : place) * jumps[j];
         }
         switch (type) { ALL(MOVE) default: return 1; } })

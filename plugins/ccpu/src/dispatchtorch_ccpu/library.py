@@ -37,7 +37,7 @@ def library() -> Any:
     ffi.cdef("".join(f"int k_{name}({LOOP});" for name in POINTWISE))
     ffi.cdef(
         f"int k_argmax({LOOP}, int64_t, int64_t);"
-        f"int k_indexed({LOOP}, int, const int64_t *, const int64_t *, int);"
+        f"int k_indexed({LOOP}, int, int64_t *, const int64_t *, int);"
         "int k_bmm(int, char **, int64_t, int64_t, int64_t, int64_t);"
     )
     return ffi, ffi.dlopen(str(_compiled()))
