@@ -12,7 +12,7 @@ from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch.codegen import fits, overrides_functions
 from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.operator import Operator, Packet, packets
-from dispatchtorch.dispatch.schema import REQUIRED
+from dispatchtorch.dispatch.schema import REQUIRED, Argument
 from dispatchtorch.signatures import expected_type, raise_mismatch
 from dispatchtorch.tensor import Tensor
 
@@ -46,8 +46,9 @@ def _collect(values: Any, found: list[Any]) -> None:
 
 def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
     """Lets an override answer, or raises the TypeError that names the wrong argument."""
+    missing = any(each is REQUIRED for each in args)
     overriding = [v for v in overrides_of(args) if not isinstance(v, Tensor)]
-    if overriding:
+    if overriding and not missing:
         from dispatchtorch.interception import handle_torch_function
 
         public = getattr(function, "public", function)
@@ -55,7 +56,7 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
             public = packets[op.name].callable("method")
         positional, keywords = given_arguments(op, args)
         return handle_torch_function(public, args, *positional, **keywords)
-    if op.name in _NUMBERS_AS_TENSORS:
+    if op.name in _NUMBERS_AS_TENSORS and not missing:
         made = _with_tensors(op, args)
         if made is not None:
             return op(*made[:2], **given_arguments(op, made)[1])
@@ -75,6 +76,30 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
                 f"{expected_type(argument)}, not {type(value).__name__}"
             )
     raise TypeError(f"{op.name}(): can't take the arguments {args!r}")
+
+
+def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> TypeError | None:
+    """The error of a call that failed in a kernel, if it was the arguments' fault."""
+    for argument, value in zip(op.schema.arguments, args, strict=True):
+        if not may_fit(value, argument):
+            break
+    else:
+        return None
+    try:
+        reject(op, function, args)
+    except TypeError as error:
+        return error.with_traceback(None)
+    return None
+
+
+_CHECKED = frozenset("Tensor Tensor|Scalar Scalar int float bool str".split())
+
+
+def may_fit(value: Any, argument: Argument) -> bool:
+    """As ``fits``; whatever the parser doesn't look into fits."""
+    if value is REQUIRED:
+        return False
+    return argument.base not in _CHECKED or fits(value, argument)
 
 
 # Operators that take a number for their first operand.
@@ -124,8 +149,11 @@ def given_arguments(
         ),
         default=-1,
     )
+    gap = False
     for i, (a, v) in enumerate(zip(arguments, args, strict=True)):
-        if a.kwonly:
+        if v is REQUIRED:
+            gap = True
+        elif a.kwonly or gap:
             if v is not a.default:
                 keywords[a.name] = v
         elif i <= last:
@@ -156,4 +184,5 @@ def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
 
 _operator.write_out = _write_out  # type: ignore[attr-defined]
 _operator.reject = reject
+_operator.mismatch = mismatch  # type: ignore[attr-defined]
 _operator.reject_packet = reject_packet  # type: ignore[attr-defined]

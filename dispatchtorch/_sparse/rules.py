@@ -19,8 +19,6 @@ from dispatchtorch._sparse.data import (
     make_compressed,
     make_coo,
     rebuilt,
-    unravel,
-    volume,
 )
 from dispatchtorch._sparse.layer import composite, rule
 from dispatchtorch.memory_format import (
@@ -506,11 +504,3 @@ def masked_like(dense_or_sparse: Tensor, mask: Tensor) -> Tensor:
         hit = (have[at] == want).nonzero().reshape(-1)
         values = values.index_copy(0, hit, own.values.index_select(0, at[hit]))
     return make_coo(data.indices, values, data.shape, data.coalesced)
-
-
-def flat_indices(t: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    return linear_indices(t._data.indices, sizes)
-
-
-def dims_from_flat(flat: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    return unravel(flat, sizes) if volume(sizes) else flat.new_empty([len(sizes), 0])

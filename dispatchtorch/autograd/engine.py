@@ -13,13 +13,13 @@ from heapq import heapify, heappop, heappush, heappushpop
 from typing import Any
 
 from dispatchtorch import dtypes
-from dispatchtorch.autograd.node import AccumulateGrad, Node
+from dispatchtorch.autograd.node import Node
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE, VIEW
 from dispatchtorch.dispatch.operator import get_operator
 from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
-from dispatchtorch.tensor import Tensor, renew
+from dispatchtorch.tensor import Tensor, new_tensor, renew
 
 __all__ = ["accumulate", "queue_callback", "run_backward"]
 
@@ -212,7 +212,7 @@ def _execute(
                         keys = (have._keys | grad._keys) & mask | include
                         add_to[keys](have, grad, 1)
                         continue
-                arrived = _NOTHING
+                arrived = buffer = _NOTHING  # drop what they hold
                 owned = getrefcount(grad) <= 2  # by this name and by the call
                 _store_grad(entry, grad, create_graph, owned)
                 continue
@@ -409,14 +409,23 @@ def _store_grad(t: Tensor, grad: Tensor, create_graph: bool, owned: bool) -> Non
         meta.grad = grad.clone() if grad._base is not None else grad
     elif grad._keys & SPARSE:
         meta.grad = grad.detach() if owned else grad.detach().clone()
-    elif owned and grad._base is None and not grad._keys & AUTOGRAD:
-        backend = grad._backend
-        if backend.strides(grad._data) == backend.strides(t._data):
-            meta.grad = grad
-        else:
-            meta.grad = _copy_like(t, grad)
+    elif owned and not grad._keys & AUTOGRAD:
+        meta.grad = _taken(t, grad)
     else:
         meta.grad = _copy_like(t, grad)
+
+
+def _taken(leaf: Tensor, grad: Tensor) -> Tensor:
+    """A gradient that nobody else holds, or a copy of a view of what somebody does."""
+    backend = grad._backend
+    if backend.strides(grad._data) != backend.strides(leaf._data):
+        return _copy_like(leaf, grad)
+    base = grad._base
+    if base is None:
+        return grad
+    if getrefcount(base) > 3:  # by the view, by this name and by the call
+        return _copy_like(leaf, grad)
+    return new_tensor(grad._data, grad._keys & ~VIEW)
 
 
 def _sum(have: Tensor, grad: Tensor) -> Tensor:
@@ -518,6 +527,8 @@ def _expandable(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
     if len(shape) > len(to):
         return False
     tail = to[len(to) - len(shape) :]
+    if tail == shape:
+        return True
     return all(a == b or a == 1 for a, b in zip(shape, tail, strict=True))
 
 
@@ -542,7 +553,3 @@ def _check_nan(node: Node, results: Any) -> None:
             raise RuntimeError(
                 f"Function '{node.name()}' returned nan values in its {i}th output."
             )
-
-
-def is_accumulate(node: Any) -> bool:
-    return isinstance(node, AccumulateGrad)

@@ -260,12 +260,12 @@ class _Recorder:
         return argument is not None and argument.is_list and argument.is_tensor
 
     def _property_of(self, name: str) -> str | None:
-        """What of an argument ``x_sizes`` or ``x_options`` keeps, as an expression."""
+        """What of an argument ``x_sizes`` and its kind keep, as an expression."""
         base, _, kind = name.rpartition("_")
         argument = self.arguments.get(base)
-        if argument is None or kind not in ("sizes", "options"):
+        if argument is None or kind not in _PROPERTIES:
             return None
-        term = "{}._data.shape" if kind == "sizes" else "({0}.dtype, {0}.device)"
+        term = _PROPERTIES[kind]
         if argument.is_list:
             return f"[{term.format('each')} for each in {base}]"
         made = term.format(base)
@@ -579,6 +579,14 @@ class _Recorder:
             "        t._edge = (node, i)",
             "return r",
         ]
+
+
+# What formulas may name of an argument that isn't saved, as expressions.
+_PROPERTIES = {
+    "sizes": "{}._data.shape",
+    "options": "({0}.dtype, {0}.device)",
+    "strides": "{0}.stride()",
+}
 
 
 def _versions(tensors: Any) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 from dispatchtorch import tensor as _tensor  # type: ignore[no-redef]
 from dispatchtorch.autograd.node import Node, edge_of, next_sequence
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, LAZY, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, CONJ, LAZY, VIEW
 from dispatchtorch.dtypes import COMPLEX_MASK
 from dispatchtorch.ops._common import torch
 from dispatchtorch.ops._geometry import Geometry, as_strided_backward, overlaps
@@ -120,7 +120,9 @@ def renew(view: Tensor) -> None:
             "its base or another view of its base has been modified inplace",
         )
     view._stamp = ver[1]
-    node = AsStridedBackward0.__new__(AsStridedBackward0)
+    conjugate = (view._keys ^ base._keys) & CONJ and view._shape == base._shape
+    kind = ConjBackward0 if conjugate else AsStridedBackward0
+    node = kind.__new__(kind)
     node.next = (edge_of(base),)
     node.seq = next_sequence()
     node.shape = view._shape
@@ -139,7 +141,6 @@ def _geometries(base: Tensor, view: Tensor) -> tuple[Geometry, Geometry, bool]:
     made = []
     for t in (base, view):
         at = Geometry(t)
-        at.lazy = t._keys & LAZY
         if mixed and t._keys & COMPLEX_MASK:  # as reals, with a last dim of two
             at.shape = (*at.shape, 2)
             at.strides = (*(2 * s for s in at.strides), 1)
@@ -158,7 +159,8 @@ def _flip(t: Tensor, bits: int) -> Tensor:
 
 
 def _as_reals(t: Tensor) -> Tensor:
-    t = t.resolve_conj() if t._keys & LAZY else t
+    if t._keys & LAZY:
+        t = t.resolve_conj()
     return torch.view_as_real(t) if t._keys & COMPLEX_MASK else t  # type: ignore[no-any-return]
 
 
@@ -181,6 +183,10 @@ class AsStridedBackward0(Node):
         if not grad._keys & COMPLEX_MASK:
             made = torch.view_as_complex(made.contiguous())
         return [_flip(made, base.lazy)]
+
+
+class ConjBackward0(AsStridedBackward0):
+    """The lazy conjugate of its base."""
 
 
 class CopySlices(Node):

@@ -3,7 +3,9 @@
 An entry function computes the keyset of its arguments, looks the kernel up and calls it
 with the arguments in the schema's order. It is compiled at its first use. Whatever an
 entry can't take (a wrong type, an object with ``__torch_function__``) goes to
-``operator.reject``, off the hot path.
+``operator.reject``, off the hot path. What is missing or of a wrong type is looked for
+only where a kernel has failed: parameters without a default are ``REQUIRED``, which no
+kernel takes.
 """
 
 from __future__ import annotations
@@ -126,7 +128,8 @@ def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
     varargs = varargs_index(op, form)
     parts: list[str] = []
     constants: dict[str, Any] = {}
-    star = optional = False
+    star = False
+    lenient = form != "operator"  # what Python calls itself is never incomplete
     for i, (argument, name) in enumerate(zip(op.schema.arguments, names, strict=True)):
         if i == varargs:
             parts.append(f"*{name}")
@@ -135,13 +138,9 @@ def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
         if argument.kwonly and not star:
             parts.append("*")
             star = True
-        if argument.default is REQUIRED and name in ("dim", "dims"):
-            # NumPy's `axis` may stand for it, so that it can't be required here.
+        if argument.default is REQUIRED:
             constants["REQUIRED"] = REQUIRED
-            parts.append(f"{name}=REQUIRED")
-            optional = True
-        elif argument.default is REQUIRED:
-            parts.append(f"{name}=REQUIRED" if optional and not star else name)
+            parts.append(f"{name}=REQUIRED" if lenient else name)
         elif isinstance(argument.default, (int, type(None), str)):
             parts.append(f"{name}={argument.default!r}")
         else:
@@ -168,14 +167,6 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         lines.append(
             f"        return renamed({name}, compat, {_as_dict(names, varargs)})"
         )
-    if "REQUIRED" in constants:
-        first = next(
-            n
-            for n, p in zip(names, op.schema.arguments, strict=True)
-            if p.default is REQUIRED and n in ("dim", "dims")
-        )
-        lines.append(f"    if {first} is REQUIRED: missing({name}, {first!r})")
-        constants["missing"] = _missing
     if varargs is not None:
         only = names[varargs]
         lines.append(f"    if len({only}) == 1 and type({only}[0]) is not int:")
@@ -200,11 +191,22 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         f"        {fail}",
         "    if ACTIVE:",
         "        keys = keys & tls.mask | tls.include",
-        f"    return table[keys]({listed})",
     ]
+    if form == "operator":
+        lines.append(f"    return table[keys]({listed})")
+    else:  # the block costs nothing where nothing fails
+        lines += [
+            "    try:",
+            f"        return table[keys]({listed})",
+            "    except Exception:",
+            f"        wrong = mismatch(op, {name}, {call})",
+            "        if wrong is None: raise",
+            "    raise wrong",
+        ]
     table = op.new_table()
     constants.update(
         op=op,
+        mismatch=_mismatch,
         table=table,
         reject=_reject,
         reject_operand=_reject_operand,
@@ -236,6 +238,13 @@ def _reject(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
     return _operator.reject(op, function, args)
 
 
+def _mismatch(
+    op: Operator, function: Kernel, args: tuple[Any, ...]
+) -> TypeError | None:
+    found: TypeError | None = _operator.mismatch(op, function, args)  # type: ignore[attr-defined]
+    return found
+
+
 def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
     """Python asks the other operand, unless an operand overrides functions."""
     if any(overrides_functions(type(each)) for each in args[1:]):
@@ -247,6 +256,9 @@ def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> An
 
 
 def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
+    for each in args:
+        if each is REQUIRED:
+            return _operator.reject(op, op.entry, args)
     return _operator.write_out(op, out, args)  # type: ignore[attr-defined]
 
 

@@ -4,8 +4,8 @@
 
 A formula names what it needs: ``grad`` (``grads`` for several results), any argument of
 the operator, ``result`` (or a result by its name in the schema), ``needs`` (one bool for
-each differentiable argument), ``x_sizes`` for the shape of argument ``x`` and ``x_options``
-for its dtype and device, which keep no tensor alive. Naming is saving: exactly the tensors
+each differentiable argument), ``x_sizes`` for the shape of argument ``x``, ``x_strides``, and
+``x_options`` for its dtype and device, which keep no tensor alive. Naming is saving: exactly the tensors
 that the formulas of the operands that require grad name are kept for the backward pass.
 
 Formulas call public operators, so double backward and every device come for free.

@@ -8,7 +8,8 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch import operator as _operator
-from dispatchtorch.dispatch.keys import mask_of
+from dispatchtorch.dispatch import state
+from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE, mask_of
 from dispatchtorch.dtypes import COMPLEX_MASK, dtype
 from dispatchtorch.tensor import Tensor
 
@@ -162,11 +163,18 @@ def numel_of(shape: Sequence[int]) -> int:
 
 
 def conj(t: Any) -> Any:
-    """The conjugate in derivative formulas: nothing to do for real operands."""
+    """The conjugate in derivative formulas: nothing to do for real operands.
+
+    Lazy where a graph of the gradient is recorded; else at once, which is faster.
+    """
     keys = getattr(t, "_keys", None)
     if keys is None:
         return t.conjugate()
-    return t.conj() if keys & COMPLEX_MASK else t
+    if not keys & COMPLEX_MASK:
+        return t
+    if keys & SPARSE or (keys & AUTOGRAD and state.grad_enabled()):
+        return t.conj()
+    return torch._conj_physical(t)
 
 
 _C_TYPES = {

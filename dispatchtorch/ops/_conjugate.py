@@ -32,6 +32,8 @@ from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["ConjugateLayer", "Flip", "flipped", "materialized"]
 
+# Composites of ``dot``, which knows what to do with conjugates.
+_PRODUCTS = {"matmul", "inner", "tensordot"}
 _HIDDEN = ~(AUTOGRAD | VIEW | FUNCTION | LAZY)
 
 
@@ -99,7 +101,10 @@ class ConjugateLayer(Layer):
         if _may_alias(op):
             composite = op.derivative is None and op.body is not None
             return positional_body(op) if composite else inner
-        return _resolving(op, inner)
+        kernel = _resolving(op, inner)
+        if op.full_name in ("dot", "vdot"):
+            return _product(op.full_name == "vdot", kernel)
+        return kernel
 
     def describe(self, op: Operator, keys: int) -> str:
         if "view" in op.tags or _may_alias(op):
@@ -111,7 +116,7 @@ def _may_alias(op: Operator) -> bool:
     """Whether results may share memory: those operators know the bits or are views."""
     if "inplace" in op.tags:
         return False
-    return "views" in op.tags or "(a" in op.text.partition("->")[2]
+    return "views" in op.tags or "(a)" in op.text or op.name in _PRODUCTS
 
 
 def _viewing(inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,6 +154,20 @@ def _resolving(op: Operator, inner: Callable[..., Any]) -> Callable[..., Any]:
         return args[0] if args and result is values[0] else result
 
     return kernel
+
+
+def _product(conjugates: bool, kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Of two factors that would both be conjugated the product is, lazily."""
+
+    def product(self: Tensor, other: Tensor) -> Tensor:
+        first, second = self._keys & LAZY, other._keys & LAZY
+        if first | second != CONJ or second != CONJ or bool(first) is conjugates:
+            return kernel(self, other)  # type: ignore[no-any-return]
+        product = torch.dot(_memory(self), _memory(other))
+        made = new_tensor(product._data, product._keys | CONJ)
+        return made
+
+    return product
 
 
 register_layer(ConjugateLayer())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dispatchtorch.dispatch.keys import LAZY
 from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor
 
@@ -9,15 +10,19 @@ __all__ = ["Geometry", "as_strided_backward", "overlaps", "sum_to"]
 
 
 class Geometry:
-    """Where a tensor lies in its memory: (shape, strides, offset) in elements."""
+    """Where a tensor lies in its memory: (shape, strides, offset) in elements.
 
-    __slots__ = ("offset", "shape", "strides")
+    ``lazy`` are the bits by which its values differ from what the memory holds.
+    """
+
+    __slots__ = ("lazy", "offset", "shape", "strides")
 
     def __init__(self, t: Tensor) -> None:
         backend = t._backend
         self.shape = backend.shape(t._data)
         self.strides = backend.strides(t._data)
         self.offset = backend.offset(t._data)
+        self.lazy = t._keys & LAZY
 
     def of(self, t: Tensor) -> Tensor:
         made: Tensor = t.as_strided(self.shape, self.strides, self.offset)
@@ -70,6 +75,12 @@ def overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return False
 
 
+def _sum_over(grad: Tensor, dims: range) -> Any:
+    from dispatchtorch.ops._common import strict
+
+    return getattr(strict, "sum.dim_IntList")(grad, tuple(dims))
+
+
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Sums over the dims that broadcasting added or stretched."""
     own = grad._shape
@@ -77,7 +88,7 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
         return grad  # no dims would mean all dims
     lead = len(own) - len(shape)
     if own[lead:] == shape:
-        return grad.sum(list(range(lead)), False)  # type: ignore[no-any-return]
+        return _sum_over(grad, range(lead))  # type: ignore[no-any-return]
     dims = list(range(lead))
     dims += [i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1]
     grad = grad.sum(dims, True)

@@ -248,13 +248,14 @@ FAMILIES: dict[str, str] = {
         _segment_reduce segment_reduce
     """,
     "shape": """
-        alias_copy as_strided_copy broadcast_to combinations detach_copy diag
-        diag_embed diagflat diagonal_copy diagonal_scatter expand_as expand_copy
-        flatten flip fliplr flipud moveaxis movedim narrow_copy permute_copy ravel
-        repeat repeat_interleave reshape_as roll rot90 select_copy select_scatter
-        slice_copy slice_scatter squeeze_copy swapaxes t_copy tile trace transpose_copy
-        tril tril_ tril_indices triu triu_ triu_indices unflatten unfold_copy
-        unsqueeze_copy view_as view_as_complex_copy view_as_real_copy view_copy
+        _conj_copy _neg_view_copy alias_copy as_strided_copy broadcast_to combinations
+        detach_copy diag diag_embed diagflat diagonal_copy diagonal_scatter expand_as
+        expand_copy flatten flip fliplr flipud moveaxis movedim narrow_copy
+        permute_copy ravel repeat repeat_interleave reshape_as roll rot90 select_copy
+        select_scatter slice_copy slice_scatter squeeze_copy swapaxes t_copy tile trace
+        transpose_copy tril tril_ tril_indices triu triu_ triu_indices unflatten
+        unfold_copy unsqueeze_copy view_as view_as_complex_copy view_as_real_copy
+        view_copy
     """,
     "softmax": """
         _log_softmax _log_softmax_backward_data _safe_softmax _softmax

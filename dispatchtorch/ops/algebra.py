@@ -18,14 +18,10 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
-from dispatchtorch.ops.linalg import _cpp, scaled_sum
+from dispatchtorch.ops.linalg import _cpp, scaled, scaled_product, scaled_sum
 from dispatchtorch.ops.statistics import norm_backward
 
 __all__: list[str] = []
-
-
-def _times(t: Any, scale: Any) -> Any:
-    return t if scale == 1 else t * conj(scale)
 
 
 @operator(
@@ -48,16 +44,16 @@ def baddbmm(self, batch1, batch2, *, beta, alpha):
         )
     if batch1.dtype is batch2.dtype is dtypes.bool:
         raise NotImplementedError("\"baddbmm\" not implemented for 'Bool'")
-    return scaled_sum(self, batch1.bmm(batch2), beta, alpha)
+    return scaled_product(self, torch.bmm, batch1, batch2, beta, alpha)
 
 
 derive(
     baddbmm,
-    self=lambda grad, beta: _times(grad, beta),
-    batch1=lambda grad, batch2, alpha: _times(
+    self=lambda grad, beta: scaled(grad, beta),
+    batch1=lambda grad, batch2, alpha: scaled(
         grad.bmm(conj(batch2.transpose(1, 2))), alpha
     ),
-    batch2=lambda grad, batch1, alpha: _times(
+    batch2=lambda grad, batch1, alpha: scaled(
         conj(batch1.transpose(1, 2)).bmm(grad), alpha
     ),
 )
@@ -89,20 +85,23 @@ def addbmm(self, batch1, batch2, *, beta, alpha):
             "self and mat2 must have the same dtype, but got "
             f"{scalar_type_name(self.dtype)} and {scalar_type_name(batch2.dtype)}"
         )
-    product = batch1.bmm(batch2).sum(0, dtype=batch1.dtype)
-    return scaled_sum(self, product, beta, alpha)
+
+    def multiply(a: Any, b: Any) -> Any:
+        return a.bmm(b).sum(0, dtype=a.dtype)
+
+    return scaled_product(self, multiply, batch1, batch2, beta, alpha)
 
 
 derive(
     addbmm,
-    self=lambda grad, beta: _times(grad, beta),
-    batch1=lambda grad, batch1_sizes, batch2, alpha: _times(
+    self=lambda grad, beta: scaled(grad, beta),
+    batch1=lambda grad, batch1_sizes, batch2, alpha: scaled(
         grad.unsqueeze(0)
         .expand((batch1_sizes[0], *grad._shape))
         .bmm(conj(batch2.transpose(1, 2))),
         alpha,
     ),
-    batch2=lambda grad, batch1, batch2_sizes, alpha: _times(
+    batch2=lambda grad, batch1, batch2_sizes, alpha: scaled(
         conj(batch1.transpose(1, 2)).bmm(
             grad.unsqueeze(0).expand((batch2_sizes[0], *grad._shape))
         ),
@@ -135,14 +134,14 @@ def addmv(self, mat, vec, *, beta, alpha):
             "addmv input tensors must have the same dtype, but got "
             f"{own}, {matrix}, and {vector}"
         )
-    return scaled_sum(self, mat.mv(vec), beta, alpha)
+    return scaled_product(self, torch.mv, mat, vec, beta, alpha)
 
 
 derive(
     addmv,
-    self=lambda grad, beta: _times(grad, beta),
-    mat=lambda grad, vec, alpha: _times(grad.outer(conj(vec)), alpha),
-    vec=lambda grad, mat, alpha: _times(conj(mat.t()).mv(grad), alpha),
+    self=lambda grad, beta: scaled(grad, beta),
+    mat=lambda grad, vec, alpha: scaled(grad.outer(conj(vec)), alpha),
+    vec=lambda grad, mat, alpha: scaled(conj(mat.t()).mv(grad), alpha),
 )
 
 
@@ -178,9 +177,9 @@ def addr(self, vec1, vec2, *, beta, alpha):
 
 derive(
     addr,
-    self=lambda grad, beta: _times(grad, beta),
-    vec1=lambda grad, vec2, alpha: _times(grad.mv(conj(vec2)), alpha),
-    vec2=lambda grad, vec1, alpha: _times(grad.t().mv(conj(vec1)), alpha),
+    self=lambda grad, beta: scaled(grad, beta),
+    vec1=lambda grad, vec2, alpha: scaled(grad.mv(conj(vec2)), alpha),
+    vec2=lambda grad, vec1, alpha: scaled(grad.t().mv(conj(vec1)), alpha),
 )
 
 

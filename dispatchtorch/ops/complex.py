@@ -183,7 +183,6 @@ _conj_physical = operator(
     "_conj_physical(Tensor self) -> Tensor",
     lift=Pointwise("same"),
     tags="pointwise",
-    variants="function",
 )(lambda self: torch.complex(torch.real(self), -torch.imag(self)))
 derive(_conj_physical, name_="ConjPhysicalBackward0", self=lambda grad: conj(grad))
 

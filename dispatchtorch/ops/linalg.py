@@ -75,6 +75,16 @@ derive(
 )
 
 
+def _right_gradient(grad: Any, left: Any, strides: tuple[int, int]) -> Any:
+    """The gradient of a right factor, in its memory order.
+
+    A weight that was transposed then gets a gradient that needs no copy.
+    """
+    if strides[0] == 1 and strides[1] != 1:
+        return grad.t().mm(conj(left)).t()
+    return conj(left.t()).mm(grad)
+
+
 @operator("mm(Tensor self, Tensor mat2) -> Tensor", lift=_PLAIN)
 def mm(self, mat2):
     """The product of two matrices."""
@@ -107,7 +117,7 @@ mm.prepare = _check_mm
 derive(
     mm,
     self=lambda grad, mat2: grad.mm(conj(mat2.t())),
-    mat2=lambda grad, self: conj(self.t()).mm(grad),
+    mat2=lambda grad, self, mat2_strides: _right_gradient(grad, self, mat2_strides),
 )
 
 
@@ -246,7 +256,17 @@ def _batched(self: Any, other: Any) -> Any:
 def addmm(self, mat1, mat2, *, beta, alpha):
     """``beta * self + alpha * (mat1 @ mat2)``."""
     _addmm_arguments(self, mat1, mat2, beta, alpha)
-    return scaled_sum(self, mat1.mm(mat2), beta, alpha)
+    return scaled_product(self, torch.mm, mat1, mat2, beta, alpha)
+
+
+def scaled_product(
+    self: Any, multiply: Any, a: Any, b: Any, beta: Any, alpha: Any
+) -> Any:
+    """``beta * self + alpha * multiply(a, b)``, which half types round only once."""
+    if not half(a):
+        return scaled_sum(self, multiply(a, b), beta, alpha)
+    product = multiply(single(a), single(b))
+    return scaled_sum(single(self), product, beta, alpha).to(a.dtype)
 
 
 def scaled_sum(self: Any, product: Any, beta: Any, alpha: Any) -> Any:
@@ -279,11 +299,20 @@ def _refuse_addmm(self: Any, mat1: Any, mat2: Any) -> None:
 @addmm.preparation
 def _addmm_arguments(self, mat1, mat2, beta, alpha):
     kinds = (self._keys | mat1._keys | mat2._keys) & dtypes.DTYPE_MASK
+    own, a, b = self._shape, mat1._shape, mat2._shape
+    if (  # what nearly every call is
+        len(a) == 2
+        and len(b) == 2
+        and a[1] == b[0]
+        and own in (b[1:], (a[0], b[1]))
+        and not kinds & (kinds - 1)
+        and kinds != _BOOL
+    ):
+        return self, mat1, mat2, beta, alpha
     if kinds & (kinds - 1) or kinds == _BOOL or mat1.ndim != 2 or mat2.ndim != 2:
         _refuse_addmm(self, mat1, mat2)
     _check_mm(mat1, mat2)
-    shape = (mat1._shape[0], mat2._shape[1])
-    own = self._shape
+    shape = (a[0], b[1])
     if own != shape and (
         len(own) > 2 or any(n not in (1, m) for n, m in zip(own[::-1], shape[::-1]))
     ):
@@ -291,15 +320,17 @@ def _addmm_arguments(self, mat1, mat2, beta, alpha):
     return self, mat1, mat2, beta, alpha
 
 
-def _scaled(t: Any, scale: Any) -> Any:
+def scaled(t: Any, scale: Any) -> Any:
     return t if scale == 1 else t * conj(scale)
 
 
 derive(
     addmm,
-    self=lambda grad, beta: _scaled(grad, beta),
-    mat1=lambda grad, mat2, alpha: _scaled(grad.mm(conj(mat2.t())), alpha),
-    mat2=lambda grad, mat1, alpha: _scaled(conj(mat1.t()).mm(grad), alpha),
+    self=lambda grad, beta: scaled(grad, beta),
+    mat1=lambda grad, mat2, alpha: scaled(grad.mm(conj(mat2.t())), alpha),
+    mat2=lambda grad, mat1, alpha, mat2_strides: scaled(
+        _right_gradient(grad, mat1, mat2_strides), alpha
+    ),
 )
 
 
@@ -308,17 +339,17 @@ derive(
 )
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``, over the last dim."""
-    if input.ndim == 0 or weight.ndim == 0:
+    shape = input._shape
+    if len(shape) == 2 and bias is not None:
+        return torch.addmm(bias, input, weight.t())
+    if not shape or weight.ndim == 0:
         raise RuntimeError(
             "both arguments to linear need to be at least 1D, but they are "
             f"{input.ndim}D and {weight.ndim}D"
         )
     if bias is None:
         return input.matmul(weight.t())
-    if input.ndim == 2:
-        return torch.addmm(bias, input, weight.t())
-    if bias.ndim == 1 and input.ndim and input.is_contiguous():
-        shape = input._shape
+    if bias.ndim == 1 and input.is_contiguous():
         rows = input.reshape((numel_of(shape[:-1]), shape[-1]))
         made = torch.addmm(bias, rows, weight.t())
         return made.view((*shape[:-1], made._shape[1]))

@@ -250,7 +250,7 @@ def _linalg_solve_ex(A, B, *, left, check_errors):
         made = column_major(made) if made.ndim > 1 else row_major(made)
     else:
         b = mH(b).expand((*batch, *mT(b)._shape[-2:]))
-        made = row_major(mH(_solve_factored(LU, pivots, b, True)))
+        made = row_major(mT(_solve_factored(LU, pivots, b, True))).conj()
     return return_type(_linalg_solve_ex)((made, LU, pivots, info))
 
 

@@ -333,7 +333,7 @@ def svd(self, some=True, compute_uv=True):
     *batch, m, n = self._shape
     if compute_uv:
         left, values, right = torch._linalg_svd(self, not some, True)
-        return return_type(svd)((left, values, mH(right)))
+        return return_type(svd)((left, values, right.mH))
     values = torch.linalg_svdvals(self)
     zeros = (self.new_zeros((*batch, m, m)), self.new_zeros((*batch, n, n)))
-    return return_type(svd)((zeros[0].detach(), values, mH(zeros[1])))
+    return return_type(svd)((zeros[0].detach(), values, zeros[1].mH))

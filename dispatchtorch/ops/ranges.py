@@ -31,16 +31,11 @@ def _range_dtype(values: tuple[Any, ...], dtype: Any) -> dtypes.dtype:
     return dtypes.int64
 
 
-def _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad):
-    import numpy as np
-
-    found = _range_dtype((start, end, step), dtype)
-    start, end, step = (_number(v) for v in (start, end, step))
-    for value in (start, end, step):
-        check_number(value, dtypes.float64)
+def _check_steps(name: str, found: dtypes.dtype, start: Any, end: Any, step: Any) -> None:
+    """Raises where no steps lead from the start to the end."""
     if found.category in (dtypes.BOOL, dtypes.COMPLEX):
         raise NotImplementedError(
-            f"\"arange_cpu\" not implemented for '{scalar_type_name(found)}'"
+            f"\"{name}_cpu\" not implemented for '{scalar_type_name(found)}'"
         )
     if step == 0:
         raise RuntimeError("step must be nonzero")
@@ -48,6 +43,16 @@ def _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if end != start and (end > start) != (step > 0):
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+
+
+def _arange(start, end, step, dtype, layout, device, pin_memory, requires_grad):
+    import numpy as np
+
+    found = _range_dtype((start, end, step), dtype)
+    start, end, step = (_number(v) for v in (start, end, step))
+    for value in (start, end, step):
+        check_number(value, dtypes.float64)
+    _check_steps("arange", found, start, end, step)
     if found.is_floating_point:
         size = math.ceil((end - start) / step)
         wide = np.arange(size, dtype=np.float64) * step + start
@@ -111,13 +116,8 @@ def range_(start, end, step, *, dtype, layout, device, pin_memory, requires_grad
     check_layout(layout)
     check_pinned(pin_memory)
     start, end, step = (_number(v) for v in (start, end, step))
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if not all(map(math.isfinite, (start, end))):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if end != start and (end > start) != (step > 0):
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     found = as_dtype(dtype)
+    _check_steps("range", found, start, end, step)
     if found.category <= dtypes.INT:
         start, end, step = int(start), int(end), int(step)
     values = start + step * np.arange(int((end - start) / step + 1))

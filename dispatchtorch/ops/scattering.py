@@ -12,6 +12,7 @@ from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.ops._common import (
     check_number,
     numel_of,
+    refuse,
     scalar_type_name,
     torch,
     wrap_dim,
@@ -337,6 +338,7 @@ derive(
 
 _COMBINE = {"prod": "mul", "amax": "maximum", "amin": "minimum"}
 _NEUTRAL = {"sum": 0, "mean": 0, "prod": 1}
+_UNDEFINED = {"mean": dtypes.BOOL, "amax": dtypes.COMPLEX, "amin": dtypes.COMPLEX}
 
 
 def _neutral(reduce: str, kind: dtypes.dtype) -> Any:
@@ -365,8 +367,8 @@ def _reduced(
         count = torch.ones_like(kept)
         if not include_self:
             count = count.scatter(dim, index, 0)
-        one = torch.ones_like(src)
-        count = count.scatter_add(dim, index, one).clamp_min(1)
+        count = count.scatter_add(dim, index, torch.ones_like(src))
+        count = count.masked_fill(count == 0, 1)
         if total.is_floating_point() or total.is_complex():
             return total / count
         return total.div(count, rounding_mode="floor")
@@ -470,6 +472,9 @@ def _check_scatter_reduce(self, dim, index, src, reduce, include_self):
             "reduce argument must be either sum, prod, mean, amax or amin, got "
             f"{reduce}"
         )
+    if reduce in _UNDEFINED:
+        name = f"scatter_gather_tensor_cpu_reduce_{reduce}"
+        refuse(self, f"\"{name}\" not implemented for '{{dtype}}'", _UNDEFINED[reduce])
     return self, dim, index, src, reduce, include_self
 
 
@@ -539,6 +544,13 @@ def index_reduce(self, dim, index, source, reduce, *, include_self):
             f"got {reduce}."
         )
     dim = check_slices("index_reduce", self, dim, index, source)
+    part = "func_" if include_self else "reduce_func_exclude_input_init"
+    refuse(
+        self,
+        f"\"index_{part}\" not implemented for '{{dtype}}'",
+        dtypes.BOOL,
+        dtypes.COMPLEX,
+    )
     check_range(index, self._shape[dim] if self.ndim else 1, out_of_range)
     places = _as_places(index, dim, source)
     return self.scatter_reduce(dim, places, source, reduce, include_self=include_self)

@@ -508,7 +508,7 @@ for _name, _schema in {
     "expand": "int[] size, *, bool implicit=False",
     "diagonal": "int offset=0, int dim1=0, int dim2=1", "alias": "", "detach": "",
     "unfold": "int dimension, int size, int step", "view_as_real": "",
-    "view_as_complex": "",
+    "view_as_complex": "", "_conj": "", "_neg_view": "",
     "as_strided": "int[] size, int[] stride, int? storage_offset=None",
 }.items():  # fmt: skip
 

@@ -161,7 +161,9 @@ def view_dtype(self, dtype):
     """The same bytes as another dtype: without history, as in PyTorch."""
     if self._keys & LAZY and dtype is not self.dtype:
         kind = (
-            "conjugate view tensors" if self.is_conj() else "tensors with negative bit set"
+            "conjugate view tensors"
+            if self.is_conj()
+            else "tensors with negative bit set"
         )
         raise RuntimeError(
             f"torch.Tensor.view is not supported for {kind} when converting to a "

@@ -77,12 +77,16 @@ def _spread(x: OpenCLArray, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def collapse(
-    shape: tuple[int, ...], strides: Sequence[tuple[int, ...]]
+    shape: Sequence[int], strides: Sequence[Sequence[int]], keep_order: bool = False
 ) -> tuple[list[int], list[list[int]]]:
-    """Dims without those of size 1, sorted by the first strides, and merged."""
+    """Dims without those of size 1, sorted by the first strides, and merged.
+
+    ``keep_order``: not sorted, so that the place of an element stays.
+    """
     first = strides[0]
     dims = [d for d, n in enumerate(shape) if n != 1]
-    dims.sort(key=lambda d: -abs(first[d]))
+    if not keep_order:
+        dims.sort(key=lambda d: -abs(first[d]))
     sizes: list[int] = []
     steps: list[list[int]] = [[] for _ in strides]
     for d in dims:
@@ -181,7 +185,7 @@ def _plan(
     pattern = ""
     spread = [_spread(x, shape) for x in held]
     sizes, steps = collapse(shape, [strides, *spread])
-    flat = len(sizes) == 1 and steps[0][0] in (0, 1)
+    flat = len(sizes) == 1 and (steps[0][0] == 1 or sizes[0] == 1)
     if flat:
         flat = all(s[0] in (0, 1) for s in steps[1:]) or sizes[0] == 1
     at = 1
@@ -191,11 +195,12 @@ def _plan(
             continue
         pattern += ("1" if steps[at][0] == 1 or sizes[0] == 1 else "0") if flat else "n"
         at += 1
-    key = ("kernel", expression.name, dtype, pattern, *[x.dtype for x in operands])
+    inputs = [x.dtype for x in operands]
+    key = ("kernel", expression.name, dtype, pattern, flat, *inputs)
     kernel = runtime.cache.get(key)
     if kernel is None:
-        source = _source(runtime, expression, [x.dtype for x in operands], dtype, pattern)
-        used = types.options_for(dtype, *[x.dtype for x in operands])
+        source = _source(expression, inputs, dtype, pattern, flat)
+        used = types.options_for(dtype, *inputs)
         kernel = runtime.cache[key] = runtime.build("pointwise", source, used)
     tail: list[Any] = [np.int64(count)]
     if not flat:
@@ -214,11 +219,11 @@ def _result_strides(
 
 
 def _source(
-    runtime: Any,
     expression: Expression,
     inputs: Sequence[Any],
     dtype: Any,
     pattern: str,
+    flat: bool,
 ) -> str:
     """The program of one kernel, ``pointwise``."""
     names = _NAMES[: len(inputs)]
@@ -249,7 +254,7 @@ def _source(
         return " ".join(lines)
 
     call = f"value({', '.join(names)})"
-    if "n" in pattern or (pattern and set(pattern) == {"s"} and False):
+    if not flat:
         body = _strided_body(inputs, names, pattern, dtype, values, call)
         signature.append("const Geometry g")
     else:
@@ -304,7 +309,7 @@ def _vector_loop(
         if not half:
             return f"vload{_VECTOR}(0, {n}_ + i)"
         if dtype.name == "float16":
-            return f"vload_half{_VECTOR}(0, {n}_ + i)"
+            return f"vload_half{_VECTOR}(0, (__global const half*)({n}_ + i))"
         bits = f"convert_uint{_VECTOR}(vload{_VECTOR}(0, {n}_ + i)) << 16"
         return f"as_float{_VECTOR}({bits})"
 
@@ -313,7 +318,7 @@ def _vector_loop(
         lanes = " ".join(f"o[i + {k}] = f2bf(v.s{k});" for k in range(_VECTOR))
         write = f"{{ const {wide} v = {call}; {lanes} }}"
     elif half:
-        write = f"vstore_half{_VECTOR}_rte({call}, 0, o + i);"
+        write = f"vstore_half{_VECTOR}_rte({call}, 0, (__global half*)(o + i));"
     else:
         write = f"vstore{_VECTOR}({call}, 0, o + i);"
     return [

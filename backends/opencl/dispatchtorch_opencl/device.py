@@ -10,14 +10,16 @@ from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, _host_scalar
 from dispatchtorch_opencl import (
     indexing,
+    linalg,
     pointwise,
+    reduction,
     types,
 )
 from dispatchtorch_opencl.array import Memory, OpenCLArray, is_dense, row_major, size_of
 
 __all__ = ["OpenCLBackend"]
 
-_FAMILIES: tuple[Any, ...] = (pointwise, indexing)
+_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg)
 
 
 class OpenCLBackend(Backend):

@@ -167,9 +167,7 @@ def _bytes(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 # SHARE cuts 0 … n-1 among the work items: in contiguous pieces on a CPU, whose compiler
 # makes vectors of the inner loop; in turns elsewhere, so that memory is read in one go.
-_PREAMBLE = """
-#pragma OPENCL EXTENSION cl_khr_fp64 : enable
-#ifdef ON_CPU
+_PREAMBLE = """#ifdef ON_CPU
 #define SHARE(i, n) long share_ = ((n) + (long)get_global_size(0) - 1) / \\
     (long)get_global_size(0), i = share_ * (long)get_global_id(0), \\
     i##_end = min(i + share_, (long)(n))

@@ -29,7 +29,7 @@ _TABLE = {
     "uint16": ("ushort", "ushort", "u"),
     "uint32": ("uint", "uint", "u"),
     "uint64": ("ulong", "ulong", "u"),
-    "float16": ("half", "float", "f"),
+    "float16": ("ushort", "float", "f"),
     "bfloat16": ("ushort", "float", "f"),
     "float32": ("float", "float", "f"),
     "float64": ("double", "double", "f"),
@@ -60,7 +60,7 @@ def options_for(*used: Any) -> tuple[str, ...]:
 def load(dtype: Any, pointer: str, at: str) -> str:
     """The expression of an element in the type of the arithmetic."""
     if dtype is dtypes.float16:
-        return f"vload_half({at}, {pointer})"
+        return f"vload_half({at}, (__global const half*)({pointer}))"
     if dtype is dtypes.bfloat16:
         return f"bf2f({pointer}[{at}])"
     return f"{pointer}[{at}]"
@@ -69,7 +69,7 @@ def load(dtype: Any, pointer: str, at: str) -> str:
 def store(dtype: Any, pointer: str, at: str, value: str) -> str:
     """The statement that writes a value of the type of the arithmetic."""
     if dtype is dtypes.float16:
-        return f"vstore_half_rte({value}, {at}, {pointer});"
+        return f"vstore_half_rte({value}, {at}, (__global half*)({pointer}));"
     if dtype is dtypes.bfloat16:
         return f"{pointer}[{at}] = f2bf({value});"
     return f"{pointer}[{at}] = {value};"

@@ -79,10 +79,6 @@ def _in_place(*calls: tuple[Any, ...], **options: Any) -> Any:
     return generate
 
 
-def _probabilities(g: Draw) -> Iterator[Any]:
-    yield S(g(2, 3, low=0.1, high=0.9))
-
-
 def _fill(g: Draw) -> Iterator[Any]:
     yield from _filled(g)
     yield S(g(2, 3), g())

@@ -235,7 +235,9 @@ def indexed(
     shape, dims = values.shape, sorted(indices)
     common = len(broadcast_shapes([each.shape for each in indices.values()]))
     if aligned:
-        steps = [0 if d in indices else s for d, s in enumerate(x.strides)]
+        steps = [0 if d in indices else s for d, s in enumerate(x.strides)][
+            : len(shape)
+        ]
         placed = [indices[d] for d in dims]
     else:
         together = dims[-1] - dims[0] + 1 == len(dims)
@@ -267,14 +269,12 @@ def indexed(
 
 def gather(x: CcpuArray, dim: int, index: CcpuArray) -> Any:
     made = empty(index.shape, x.dtype)
-    if not x.shape:
-        return cast(x, x.dtype) if not index.shape else NotImplemented
     declined = indexed(x, {dim: index}, made, TAKE, True)
     return made if declined is None else declined
 
 
 def scatter_add(x: CcpuArray, dim: int, index: CcpuArray, src: CcpuArray) -> Any:
-    if not x.shape or len(index.shape) != len(x.shape) != len(src.shape):
+    if not x.shape or not len(index.shape) == len(x.shape) == len(src.shape):
         return NotImplemented
     made = cast(x, x.dtype)
     part = as_strided(src, index.shape, src.strides, src.offset)
@@ -301,8 +301,7 @@ def index_put(x: CcpuArray, indices: Any, values: CcpuArray, accumulate: bool) -
 
 
 def bmm(x: CcpuArray, y: CcpuArray) -> Any:
-    ffi, lib = library()
-    sizes = (*x.shape, y.shape[2])
+    lib, sizes = library()[1], (*x.shape, y.shape[2])
     made, x, y = (
         empty((*x.shape[:2], y.shape[2]), x.dtype),
         contiguous(x),

@@ -1,0 +1,24 @@
+"""The plugin of device ``example``: light, so that it can be described without its driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Plugin"]
+
+
+class Plugin:
+    """The hooks; docs/plugins.md of dispatchtorch describes them all."""
+
+    def dispatchtorch_describe(self) -> dict[str, Any]:
+        return {
+            "device": "example",
+            "install": "pip install dispatchtorch-example",
+            "summary": "the device example",
+        }
+
+    def dispatchtorch_register_device(self, register: Callable[[Any], None]) -> None:
+        from dispatchtorch_example.device import ExampleBackend
+
+        register(ExampleBackend())
