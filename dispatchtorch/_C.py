@@ -26,8 +26,13 @@ __all__ = [
     "_LinAlgError",
     "_disabled_torch_dispatch_impl",
     "_disabled_torch_function_impl",
+    "_log_api_usage_once",
     "is_grad_enabled",
 ]
+
+
+def _log_api_usage_once(event: str) -> None:
+    """Nothing: no log of what is used is kept, as in PyTorch without a logger."""
 
 
 class _DisableTorchDispatch(state.exclude):

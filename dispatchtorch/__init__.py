@@ -72,6 +72,7 @@ _LAZY = {
         "dispatchtorch._ops": "ops",
         "dispatchtorch.overrides": "DisableTorchFunction DisableTorchFunctionSubclass",
         "dispatchtorch.amp": "autocast",
+        "dispatchtorch.compiler": "compile",
         "dispatchtorch.serialization": "save load",
         "dispatchtorch.sparse.construct": "sparse_coo_tensor sparse_csr_tensor "
         "sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor",
@@ -83,7 +84,7 @@ _LAZY = {
         "ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage",
         "dispatchtorch.functional": "broadcast_tensors broadcast_shapes meshgrid "
         "cartesian_prod block_diag atleast_1d atleast_2d atleast_3d unravel_index einsum "
-        "chain_matmul lu",
+        "chain_matmul lu split",
         "dispatchtorch.linalg._lowrank": "pca_lowrank svd_lowrank",
         "dispatchtorch.linalg._lobpcg": "lobpcg",
         "dispatchtorch.linalg._removed": "eig lstsq matrix_rank solve symeig",
@@ -131,7 +132,11 @@ def __getattr__(name: str) -> Any:
         return made
     found = _submodule(name) or _device_namespace(name)
     if found is None:
-        raise AttributeError(f"module 'torch' has no attribute '{name}'")
+        from dispatchtorch._absent import explanation
+
+        raise AttributeError(
+            f"module 'torch' has no attribute '{name}'{explanation(name)}"
+        )
     return found
 
 

@@ -23,10 +23,13 @@ _DType = _dtype | _type[Any]
 from dispatchtorch import accelerator as accelerator
 from dispatchtorch import amp as amp
 from dispatchtorch import autograd as autograd
+from dispatchtorch import backends as backends
 from dispatchtorch import distributions as distributions
 from dispatchtorch import fft as fft
+from dispatchtorch import func as func
 from dispatchtorch import functional as functional
 from dispatchtorch import hub as hub
+from dispatchtorch import jit as jit
 from dispatchtorch import library as library
 from dispatchtorch import linalg as linalg
 from dispatchtorch import nn as nn
@@ -103,6 +106,7 @@ from dispatchtorch._tensor_types import LongTensor as LongTensor
 from dispatchtorch._tensor_types import ShortTensor as ShortTensor
 from dispatchtorch._tensor_types import tensortype as tensortype
 from dispatchtorch.amp import autocast as autocast
+from dispatchtorch.compiler import compile as compile
 from dispatchtorch.functional import atleast_1d as atleast_1d
 from dispatchtorch.functional import atleast_2d as atleast_2d
 from dispatchtorch.functional import atleast_3d as atleast_3d
@@ -114,6 +118,7 @@ from dispatchtorch.functional import chain_matmul as chain_matmul
 from dispatchtorch.functional import einsum as einsum
 from dispatchtorch.functional import lu as lu
 from dispatchtorch.functional import meshgrid as meshgrid
+from dispatchtorch.functional import split as split
 from dispatchtorch.functional import unravel_index as unravel_index
 from dispatchtorch.linalg._lobpcg import lobpcg as lobpcg
 from dispatchtorch.linalg._lowrank import pca_lowrank as pca_lowrank
@@ -1214,10 +1219,6 @@ def special_shifted_chebyshev_polynomial_w(x: Tensor | _Number, n: Tensor | _Num
 def special_spherical_bessel_j0(x: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 def special_xlog1py(input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = ...) -> Tensor: ...
 def special_zeta(input: Tensor | _Number, other: Tensor | _Number, *, out: Tensor | None = ...) -> Tensor: ...
-@overload
-def split(input: Tensor, split_size: _int, dim: _int = ...) -> _tuple[Tensor, ...]: ...
-@overload
-def split(input: Tensor, split_size: Sequence[_int], dim: _int = ...) -> _tuple[Tensor, ...]: ...
 def split_copy(input: Tensor, split_size: _int, dim: _int = ...) -> _tuple[Tensor, ...]: ...
 def split_with_sizes(input: Tensor, split_sizes: Sequence[_int], dim: _int = ...) -> _tuple[Tensor, ...]: ...
 def split_with_sizes_copy(input: Tensor, split_sizes: Sequence[_int], dim: _int = ...) -> _tuple[Tensor, ...]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -209,6 +210,9 @@ def _run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def run(arguments: argparse.Namespace) -> int:
         from dispatchtorch.compat import run_script
 
+        if not arguments.module and not os.path.isfile(arguments.script):
+            raise FileNotFoundError(f"no such script: {arguments.script}")
+        arguments.traceback = True  # from here on errors are the program's own
         run_script(arguments.script, arguments.arguments, as_module=arguments.module)
         return 0
 

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from dispatchtorch import version
+from dispatchtorch._absent import explanation
+
 __all__ = ["install_as_torch", "run_script", "uninstall"]
 
 
@@ -36,14 +39,22 @@ class _Finder(importlib.abc.MetaPathFinder):
         if name != "torch" and not name.startswith("torch."):
             return None
         ours = "dispatchtorch" + name[len("torch") :]
+        parent, _, child = ours.rpartition(".")
+        if parent == "dispatchtorch":  # torch.cuda and the like are made when named
+            getattr(sys.modules[parent], child, None)
         before = sys.modules.get(ours)
         spec = before.__spec__ if before is not None else None
         try:
             module = importlib.import_module(ours)
         except ModuleNotFoundError as error:
-            if error.name == ours:
+            if error.name != ours:
+                raise
+            reason = explanation(name[len("torch.") :])
+            if not reason:
                 return None
-            raise
+            raise ModuleNotFoundError(
+                f"No module named '{name}'{reason}", name=name
+            ) from None
         kept = (
             module.__spec__,
             getattr(module, "__loader__", None),
@@ -87,6 +98,8 @@ def install_as_torch() -> None:
         _finder = _Finder()
         sys.meta_path.insert(0, _finder)
     sys.modules["torch"] = ours
+    # Packages for PyTorch look here for what they may use.
+    ours.__version__ = f"{version.pytorch}+dispatchtorch{version.__version__}"
 
 
 def uninstall() -> None:
@@ -98,13 +111,18 @@ def uninstall() -> None:
     for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
         module = sys.modules[name]
         if getattr(module, "__name__", "").startswith("dispatchtorch"):
+            if name == "torch":
+                module.__version__ = version.__version__
             del sys.modules[name]
 
 
 def run_script(
     script: str, arguments: Sequence[str] = (), *, as_module: bool = False
 ) -> None:
-    """Runs a script (or module) as ``__main__`` with ``torch`` meaning dispatchtorch."""
+    """Runs a script (or module) as ``__main__`` with ``torch`` meaning dispatchtorch.
+
+    What the program raises, it raises here. FileNotFoundError if there is no such script.
+    """
     install_as_torch()
     sys.argv = [script, *arguments]
     if as_module:
@@ -116,4 +134,5 @@ def run_script(
     if not path.is_file():
         raise FileNotFoundError(f"no such script: {script}")
     sys.path.insert(0, str(path.parent.resolve()))
-    runpy.run_path(str(path), run_name="__main__")
+    # As Python does it: absolute, so that warnings and tracebacks name the file.
+    runpy.run_path(str(path.absolute()), run_name="__main__")

@@ -553,6 +553,15 @@ def check_overlap(t: Tensor) -> None:
                 )
 
 
+def _made_without_grad(view: Tensor) -> None:
+    """Marks a view that is made while nothing is recorded: autograd can't follow it."""
+    base = view._base
+    assert base is not None
+    assert view._ver is not None
+    view._stamp = ~view._ver[0]
+    view._keys |= base._keys & K.AUTOGRAD
+
+
 def _viewing(op: Operator, keys: int, inner: Function) -> Function:
     listed = ", ".join(a.name for a in op.schema.arguments)
     first = op.schema.arguments[0].name
@@ -567,9 +576,18 @@ def _viewing(op: Operator, keys: int, inner: Function) -> Function:
         "    view._stamp = ver[1]",
     ]
     if not keys & K.INFERENCE_MODE and keys & DIFFERENTIABLE_MASK:
-        lines.append("    view._keys |= VIEW")
+        lines += [
+            "    view._keys |= VIEW",
+            "    if not tls.mask & AUTOGRAD: made_without_grad(view)",
+        ]
     lines.append("    return view")
-    constants = {"inner": inner, "VIEW": K.VIEW}
+    constants = {
+        "inner": inner,
+        "tls": state.tls,
+        "made_without_grad": _made_without_grad,
+        "AUTOGRAD": K.AUTOGRAD,
+        "VIEW": K.VIEW,
+    }
     return compile_function("\n".join(lines), "kernel", constants)
 
 

@@ -9,6 +9,7 @@ their own because they take part in promotion by category alone.
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 import numpy as np
@@ -318,7 +319,9 @@ class finfo:
         self.max = float(info.max)
         self.min = float(info.min)
         self.tiny = self.smallest_normal = float(info.smallest_normal)
-        self.resolution = float(info.resolution)
+        # Of one decimal digit: how many are certain.
+        digits = int(-math.log10(self.eps))
+        self.resolution = float(f"1e-{digits}")
         self.dtype = d.name
 
     def __repr__(self) -> str:

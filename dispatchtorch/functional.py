@@ -22,11 +22,12 @@ __all__ = [
     "einsum",
     "lu",
     "meshgrid",
+    "split",
     "unravel_index",
 ]
 
 # Operators that PyTorch lists in this module.
-_OPERATORS = ("cdist norm split stft tensordot unique unique_consecutive").split()
+_OPERATORS = ("cdist norm stft tensordot unique unique_consecutive").split()
 
 
 def __getattr__(name: str) -> Any:
@@ -132,6 +133,14 @@ def block_diag(*tensors: Any) -> Any:
     return torch._block_diag(list(tensors))
 
 
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Pieces of one length along a dim (the last may be shorter), or of given lengths."""
+    pieces = split_size_or_sections
+    if isinstance(pieces, int) or hasattr(pieces, "_keys"):
+        return tensor.split(pieces, dim)  # type: ignore[no-any-return]
+    return torch.split_with_sizes(tensor, pieces, dim)  # type: ignore[no-any-return]
+
+
 def _at_least(n: int) -> Any:
     from dispatchtorch.ops.joining import at_least
 
@@ -187,15 +196,15 @@ def einsum(*args: Any) -> Any:
             equation += "->" + _letters(args[-1])
     path: list[int] | None = None
     if len(operands) > 2:
-        try:
-            import opt_einsum
-        except ImportError:
-            pass
-        else:
-            found = opt_einsum.contract_path(
+        from dispatchtorch.backends import opt_einsum as setting
+
+        library = setting.get_opt_einsum() if setting.enabled else None
+        if library is not None:
+            found = library.contract_path(
                 equation,
                 *[tuple(t._shape) for t in operands],
                 shapes=True,
+                optimize=setting.strategy or "auto",
             )[0]
             pairs = [p if len(p) == 2 else None for p in found]
             path = None if None in pairs else [i for p in pairs for i in p or ()]

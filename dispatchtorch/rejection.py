@@ -44,9 +44,14 @@ def _collect(values: Any, found: list[Any]) -> None:
             found.insert(at, each)
 
 
-def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
-    """Lets an override answer, or raises the TypeError that names the wrong argument."""
-    missing = any(each is REQUIRED for each in args)
+def reject(
+    op: Operator, function: Any, args: tuple[Any, ...], more: tuple[Any, ...] = ()
+) -> Any:
+    """Lets an override answer, or raises the TypeError that names the wrong argument.
+
+    ``more``: the positional arguments that are too many.
+    """
+    missing = bool(more) or any(each is REQUIRED for each in args)
     overriding = [v for v in overrides_of(args) if not isinstance(v, Tensor)]
     if overriding and not missing:
         from dispatchtorch.interception import handle_torch_function
@@ -67,7 +72,12 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
             f"descriptor '{op.name}' for 'torch._C.TensorBase' objects doesn't apply to "
             f"a '{type(args[0]).__name__}' object"
         )
-    positional, keywords = given_arguments(op, args)
+    if more:
+        values = tuple(zip(op.schema.arguments, args, strict=True))
+        positional = (*(v for a, v in values if not a.kwonly), *more)
+        keywords = {a.name: v for a, v in values if a.kwonly and v is not a.default}
+    else:
+        positional, keywords = given_arguments(op, args, by_name=True)
     raise_mismatch(packets.get(op.name) or op, form, positional, keywords)
     for i, (argument, value) in enumerate(zip(op.schema.arguments, args, strict=True)):
         if not fits(value, argument):
@@ -80,19 +90,22 @@ def reject(op: Operator, function: Any, args: tuple[Any, ...]) -> Any:
 
 def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> TypeError | None:
     """The error of a call that failed in a kernel, if it was the arguments' fault."""
-    for argument, value in zip(op.schema.arguments, args, strict=True):
-        if not may_fit(value, argument):
-            break
-    else:
+    pairs = zip(op.schema.arguments, args, strict=True)
+    if op.name in _UNCHECKED or all(may_fit(value, a) for a, value in pairs):
         return None
     try:
         reject(op, function, args)
     except TypeError as error:
+        error.__context__ = None  # the kernel's error, that this one stands for
         return error.with_traceback(None)
     return None
 
 
-_CHECKED = frozenset("Tensor Tensor|Scalar Scalar int float bool str".split())
+_CHECKED = frozenset(
+    "Tensor Tensor|Scalar Scalar int float bool str ScalarType".split()
+)
+# Python functions in PyTorch, that look at their arguments themselves.
+_UNCHECKED = frozenset(["norm"])
 
 
 def may_fit(value: Any, argument: Argument) -> bool:
@@ -135,9 +148,12 @@ def parameters(function: Any) -> tuple[str, ...]:
 
 
 def given_arguments(
-    op: Operator, args: tuple[Any, ...]
+    op: Operator, args: tuple[Any, ...], by_name: bool = False
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as a caller would write them: defaults left out."""
+    """The arguments as a caller would write them: defaults left out.
+
+    ``by_name``: what follows a default is named.
+    """
     positional: list[Any] = []
     keywords: dict[str, Any] = {}
     arguments = op.schema.arguments
@@ -151,7 +167,7 @@ def given_arguments(
     )
     gap = False
     for i, (a, v) in enumerate(zip(arguments, args, strict=True)):
-        if v is REQUIRED:
+        if v is REQUIRED or (by_name and v is a.default and not a.kwonly):
             gap = True
         elif a.kwonly or gap:
             if v is not a.default:

@@ -25,6 +25,7 @@ _EXPECTED = {
     "bool": "bool",
     "str": "str",
     "ScalarType": "torch.dtype",
+    "Padding": "tuple of ints",
     "Device": "torch.device",
     "Generator": "torch.Generator",
     "MemoryFormat": "torch.memory_format",
@@ -32,6 +33,11 @@ _EXPECTED = {
 }
 # Operators that take a number for a tensor without a signature that says so.
 _NUMBER_UNLISTED = frozenset("add sub mul multiply subtract true_divide".split())
+# What also has signatures that PyTorch takes and doesn't list.
+_UNLISTED_TOO = frozenset(
+    """add sub addbmm addcdiv addcmul addmm addmv addr baddbmm saddmm sspaddmm add_ sub_
+    addbmm_ addcdiv_ addcmul_ addmm_ addmv_ addr_ baddbmm_""".split()
+)
 # A number on the left, of which PyTorch lists no ``out``.
 _LEFT_WITHOUT_OUT = frozenset(
     """bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
@@ -51,6 +57,15 @@ _LISTED = {
     "rsub": (
         "rsub(Tensor self, Tensor other, *, Scalar alpha=1) -> Any",
         "rsub(Tensor self, Scalar other, Scalar alpha=1) -> Any",
+    ),
+    "sum": (
+        "sum(Tensor self, *, ScalarType? dtype=None) -> Any",
+        "sum(Tensor self, int[1]? dim, bool keepdim=False, *, "
+        "ScalarType? dtype=None) -> Tensor",
+    ),
+    "view": (
+        "view(Tensor self, ScalarType dtype) -> Any",
+        "view(Tensor self, int[] size) -> Any",
     ),
     "where": (
         "where(Tensor condition) -> Any",
@@ -105,6 +120,10 @@ class Signature:
     @property
     def least(self) -> int:
         return sum(p.argument.default is REQUIRED for p in self.parameters)
+
+    @property
+    def positional(self) -> int:
+        return sum(not p.argument.kwonly for p in self.parameters)
 
     def parts(self) -> list[str]:
         """The items of the parameter list, the bare ``*`` among them."""
@@ -193,6 +212,14 @@ def raise_mismatch(
     plausible = [s for s in found if s.least <= count <= s.most]
     if len(found) == 1:
         plausible = found
+    if name in _UNLISTED_TOO and len(found) == 1:
+        only = found[0]
+        if not only.least <= len(shown) <= only.positional and not kwargs:
+            against = only if len(only.parts()) == count else None
+            raise TypeError(
+                f"{name}() received an invalid combination of arguments - got "
+                f"({_listed(shown, kwargs, against)}), but expected {only}"
+            )
     if len(plausible) == 1:
         _raise_for(plausible[0], name, shown, kwargs)
         return
@@ -220,8 +247,10 @@ def _raise_for(
     positional = [p for p in parameters if not p.argument.kwonly]
     if len(args) > len(positional):
         most, given = len(positional), len(args)
+        least = sum(p.argument.default is REQUIRED for p in positional)
+        takes = str(most) if least == most else f"from {least} to {most}"
         raise TypeError(
-            f"{name}() takes {most} positional argument{'s' * (most != 1)} but {given} "
+            f"{name}() takes {takes} positional argument{'s' * (most != 1)} but {given} "
             f"{'was' if given == 1 else 'were'} given"
         )
     for i, each in enumerate(parameters):
@@ -236,8 +265,8 @@ def _raise_for(
                 if p.argument.default is REQUIRED and p.name not in kwargs
             ]
             raise TypeError(
-                f"{name}() missing {len(missing)} required positional arguments: "
-                f"{', '.join(missing)}"
+                f"{name}() missing {len(missing)} required positional "
+                f"argument{'s' * (len(missing) == 1)}: {', '.join(missing)}"
             )
         else:
             continue
@@ -245,9 +274,11 @@ def _raise_for(
             place = (
                 "" if each.argument.kwonly or i >= len(args) else f" (position {i + 1})"
             )
+            label = f"{name}(): argument '{each.name}'"
+            if each.argument.is_list and isinstance(value, (list, tuple)):
+                _raise_for_item(label, place, each, i, value)
             raise TypeError(
-                f"{name}(): argument '{each.name}'{place} must be {each.kind}, not "
-                f"{type(value).__name__}"
+                f"{label}{place} must be {each.kind}, not {type(value).__name__}"
             )
     wanted, out = signature.out, kwargs.get("out")
     if (
@@ -264,6 +295,30 @@ def _raise_for(
             raise TypeError(
                 f"{name}() got an unexpected keyword argument '{each_name}'"
             )
+
+
+def _raise_for_item(
+    label: str, place: str, parameter: Parameter, index: int, values: Any
+) -> None:
+    """The message about the item that keeps a list from fitting."""
+    argument = parameter.argument
+    at = next((i for i, v in enumerate(values) if not fits([v], argument)), None)
+    if at is None:
+        return
+    kind = type(values[at]).__name__
+    if argument.base == "Tensor":
+        raise TypeError(
+            f"expected Tensor as element {at} in argument {index}, but got {kind}"
+        )
+    if at == 0:
+        raise TypeError(
+            f"{label}{place} must be {parameter.kind}, but found element of type {kind} "
+            "at pos 0"
+        )
+    raise TypeError(
+        f"{label} failed to unpack the object at pos {at + 1} with error "
+        f'"type must be {parameter.kind},but got {kind}"'
+    )
 
 
 def _listed(

@@ -98,7 +98,8 @@ class Tensor(_Methods, metaclass=_TensorMeta):
     ``_ver``    the version cell ``[version, history epoch]`` shared with views, or None
                 as long as nobody has written or viewed
     ``_base``   for views: the tensor whose memory it views
-    ``_stamp``  for views: the history epoch that ``_edge`` belongs to
+    ``_stamp``  for views: the history epoch that ``_edge`` belongs to; for one that was
+                made without grad mode, the complement (less than 0) of the version
     ``_meta``   rare autograd metadata, or None
     """
 
@@ -215,7 +216,7 @@ class Tensor(_Methods, metaclass=_TensorMeta):
 
     @property
     def is_leaf(self) -> bool:
-        return not self.requires_grad or self._edge is None
+        return not self.requires_grad or self.grad_fn is None
 
     @property
     def grad_fn(self) -> Node | None:

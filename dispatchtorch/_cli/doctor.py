@@ -59,7 +59,8 @@ def _device(name: str) -> bool:
     if not backend.is_available():
         print(f"  {name}: unavailable: {backend.unavailable_reason()}")
         return True
-    print(f"  {name}: {backend.version or ''} {backend.device_count()} device(s)")
+    words = (backend.version, f"{backend.device_count()} device(s)")
+    print(f"  {name}: {' '.join(word for word in words if word)}")
     for index in range(backend.device_count()):
         print(f"    {index}: {backend.device_name(index)}")
     for plugin, report in manager.device_report(name).items():

@@ -24,15 +24,29 @@ def explain(name: str, device: str, grad: bool, dtype: str) -> str:
 
 def _overloads(name: str) -> list[Operator]:
     operators = all_operators()
+    name = _full_name(name)
     if name in operators and name not in packets:
         return [operators[name]]
     if name in packets:
         return packets[name].overloads
     import difflib
 
-    near = difflib.get_close_matches(name, packets, 3)
+    public = [packet for packet in packets if not packet.startswith("_")]
+    near = difflib.get_close_matches(name, public, 3, 0.7)
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     raise KeyError(f"no operator named {name!r}{hint}")
+
+
+def _full_name(name: str) -> str:
+    """The operator behind a public name: ``linalg_svd`` of ``torch.linalg.svd``."""
+    operators = all_operators()
+    plain = name.removeprefix("torch.").removeprefix("Tensor.")
+    plain = plain.removeprefix("nn.functional.").removeprefix("F.")
+    joined = plain.replace(".", "_", 1)
+    for candidate in (name, plain, joined, plain.rpartition(".")[2]):
+        if candidate in packets or candidate in operators:
+            return candidate
+    return plain
 
 
 def _explain(op: Operator, device: str, keyset: int) -> str:

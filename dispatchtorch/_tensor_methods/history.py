@@ -212,7 +212,7 @@ def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
         raise RuntimeError(
             "cannot register a hook on a tensor that doesn't require gradient"
         )
-    if self._edge is None:
+    if self.grad_fn is None:
         meta = self._autograd_meta()
         meta.plain = False
         if meta.hooks is None:

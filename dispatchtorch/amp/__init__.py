@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dispatchtorch._absent import explanation
+
 __all__ = ["autocast", "is_autocast_available"]
 
 
@@ -33,3 +35,10 @@ class autocast:
 
     def __call__(self, function: Any) -> Any:
         return function
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        f"module 'torch.amp' has no attribute '{name}'"
+        f"{'' if name.startswith('__') else explanation('amp')}"
+    )

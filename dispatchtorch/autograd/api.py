@@ -158,11 +158,11 @@ def _checked(
     materialize: bool,
 ) -> tuple[Tensor, ...]:
     result = []
-    for made, target in zip(found, targets, strict=True):
+    for i, (made, target) in enumerate(zip(found, targets, strict=True)):
         if made is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the "
-                "graph. Set allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {i} appears to not have been used "
+                "in the graph. Set allow_unused=True if this is the desired behavior."
             )
         if made is None and materialize:
             made = target.new_zeros(target._shape)

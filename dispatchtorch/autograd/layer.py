@@ -114,8 +114,12 @@ class ViewLayer(Layer):
             ]
         lines.append(f"    return inner({listed})")
 
+        written = "inplace" in op.tags and bool(keys & AUTOGRAD)
+
         def renewed(args: tuple[Any, ...]) -> Any:
             keyset = keys & ~VIEW
+            if written:
+                check_inplace(args[0])
             for each in args:
                 for t in each if type(each) in (list, tuple) else (each,):
                     if hasattr(t, "_keys"):
@@ -472,8 +476,7 @@ class _Recorder:
                 if "self" in derivative.needed[a]
             ]
             body.append(
-                f"original = alias({first}).clone() if {' or '.join(users)} "
-                f"else {first}"
+                f"original = {first}.clone() if {' or '.join(users)} else {first}"
             )
         body.append(f"r = inner({listed})")
         if not self.inplace and not self.several:

@@ -22,14 +22,26 @@ from dispatchtorch.tensor import Tensor
 __all__ = ["CopySlices", "Geometry", "check_inplace", "rebase_history", "renew"]
 
 
+_MADE_WITHOUT_GRAD = (
+    "A view was created in no_grad mode and {} with grad mode enabled. Given that this "
+    "use case is ambiguous and error-prone, it is forbidden. You can clarify your code "
+    "by moving both the view and the inplace either both inside the no_grad block (if "
+    "you don't want the inplace to be tracked) or both outside (if you want the inplace "
+    "to be tracked)."
+)
+_WRITTEN = "its base or another view of its base has been modified inplace"
+
+
 def check_inplace(t: Tensor) -> None:
     """RuntimeError where an in-place write would break the graph."""
-    if t._base is not None:
+    base = t._base
+    if base is not None:
+        if t._stamp < 0 and t._edge is None:
+            check_made_without_grad(t)
         renew(t)
     keys = t._keys
     if not keys & AUTOGRAD or not state.grad_enabled():
         return
-    base = t._base
     if base is None:
         if t._edge is None:
             raise RuntimeError(
@@ -57,13 +69,7 @@ def _forbidden(t: Tensor, why: str, what: str) -> RuntimeError:
 def check_made_without_grad(t: Tensor) -> None:
     """RuntimeError for writing with grad mode to a view that was made without it."""
     if state.grad_enabled():
-        raise RuntimeError(
-            "A view was created in no_grad mode and is being modified inplace with grad "
-            "mode enabled. Given that this use case is ambiguous and error-prone, it is "
-            "forbidden. You can clarify your code by moving both the view and the "
-            "inplace either both inside the no_grad block (if you don't want the inplace "
-            "to be tracked) or both outside (if you want the inplace to be tracked)."
-        )
+        raise RuntimeError(_MADE_WITHOUT_GRAD.format("is being modified inplace"))
 
 
 def rebase_history(t: Tensor, node: Node) -> None:
@@ -109,6 +115,15 @@ def renew(view: Tensor) -> None:
     base = view._base
     if base is None or ver is None or ver[1] == view._stamp:
         return
+    if view._stamp < 0:
+        if view._edge is None:
+            if ver[0] == ~view._stamp or not base._keys & AUTOGRAD:
+                return
+            raise RuntimeError(_MADE_WITHOUT_GRAD.format(_WRITTEN))
+        # Made below autograd, which knows its history.
+        if ver[0] == ~view._stamp:
+            view._stamp = ver[1]
+            return
     if not base._keys & AUTOGRAD:
         view._stamp = ver[1]
         return
@@ -117,7 +132,7 @@ def renew(view: Tensor) -> None:
         raise _forbidden(
             view,
             meta.creation,
-            "its base or another view of its base has been modified inplace",
+            _WRITTEN,
         )
     view._stamp = ver[1]
     conjugate = (view._keys ^ base._keys) & CONJ and view._shape == base._shape

@@ -129,26 +129,35 @@ def signature(op: Operator, form: str) -> tuple[str, list[str], dict[str, Any]]:
     parts: list[str] = []
     constants: dict[str, Any] = {}
     star = False
-    lenient = form != "operator"  # what Python calls itself is never incomplete
+    # What is missing or too much is looked for in the entry, except where looking would
+    # cost: for functions of one argument, what Python calls itself, and methods that
+    # give views.
+    lenient = form != "operator"
+    plain = not has_out(op, form) and not any(a.kwonly for a in op.schema.arguments)
+    strict_first = form == "method" or (plain and len(names) == 1)
+    counts = lenient and not (form == "method" and "view" in op.tags)
     for i, (argument, name) in enumerate(zip(op.schema.arguments, names, strict=True)):
         if i == varargs:
             parts.append(f"*{name}")
             star = True
             continue
         if argument.kwonly and not star:
-            parts.append("*")
+            parts.append("*more" if counts else "*")
             star = True
         if argument.default is REQUIRED:
             constants["REQUIRED"] = REQUIRED
-            parts.append(f"{name}=REQUIRED" if lenient else name)
+            strict = not lenient or (i == 0 and strict_first)
+            parts.append(name if strict else f"{name}=REQUIRED")
         elif isinstance(argument.default, (int, type(None), str)):
             parts.append(f"{name}={argument.default!r}")
         else:
             constants[f"default_{name}"] = argument.default
             parts.append(f"{name}=default_{name}")
     if has_out(op, form):
-        parts += ["out=None"] if star else ["*", "out=None"]
+        parts += ["out=None"] if star else ["*more", "out=None"]
         star = True
+    if counts and not star and len(names) > 1:
+        parts.append("*more")
     if varargs is not None or any(n in ("dim", "keepdim", "dims") for n in names):
         parts.append("**compat")
     return ", ".join(parts), names, constants
@@ -177,7 +186,9 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r})")
     if has_out(op, form):
         lines.append("    if out is not None:")
-        lines.append(f"        return write_out(op, out, {call})")
+        lines.append(f"        return write_out(op, {name}, out, {call})")
+    if "*more" in parameters:
+        lines.insert(1, f"    if more: return surplus(op, {name}, {call}, more)")
     terms = _key_terms(op.schema.arguments, names, "factory" in op.tags)
     keys = " | ".join(terms) if terms else "device_keys(None)"
     if form == "operator":
@@ -207,6 +218,7 @@ def compile_entry(op: Operator, form: str) -> Kernel:
     constants.update(
         op=op,
         mismatch=_mismatch,
+        surplus=_surplus,
         table=table,
         reject=_reject,
         reject_operand=_reject_operand,
@@ -245,6 +257,12 @@ def _mismatch(
     return found
 
 
+def _surplus(
+    op: Operator, function: Kernel, args: tuple[Any, ...], more: tuple[Any, ...]
+) -> Any:
+    return _operator.reject(op, function, args, more)
+
+
 def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
     """Python asks the other operand, unless an operand overrides functions."""
     if any(overrides_functions(type(each)) for each in args[1:]):
@@ -255,10 +273,10 @@ def _reject_operand(op: Operator, function: Kernel, args: tuple[Any, ...]) -> An
     return NotImplemented
 
 
-def _write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
+def _write_out(op: Operator, function: Kernel, out: Any, args: tuple[Any, ...]) -> Any:
     for each in args:
         if each is REQUIRED:
-            return _operator.reject(op, op.entry, args)
+            return _operator.reject(op, function, args)
     return _operator.write_out(op, out, args)  # type: ignore[attr-defined]
 
 

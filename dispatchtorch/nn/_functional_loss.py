@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatchtorch.lift import broadcast_shapes
 from dispatchtorch.ops._common import torch as operators
+from dispatchtorch.out_argument import user_level
 
 from ._reduction import get_enum, reduction_of
 
@@ -69,7 +70,7 @@ def _alike(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
             f"Using a target size ({target.size()}) that is different to the input "
             f"size ({input.size()}). This will likely lead to incorrect results due to "
             "broadcasting. Please ensure they have the same size.",
-            stacklevel=3,
+            stacklevel=user_level(),
         )
         shape = broadcast_shapes([tuple(input.shape), tuple(target.shape)])
         return input.expand(shape), target.expand(shape)

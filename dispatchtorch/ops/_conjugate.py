@@ -32,8 +32,6 @@ from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["ConjugateLayer", "Flip", "flipped", "materialized"]
 
-# Composites of ``dot``, which knows what to do with conjugates.
-_PRODUCTS = {"matmul", "inner", "tensordot"}
 _HIDDEN = ~(AUTOGRAD | VIEW | FUNCTION | LAZY)
 
 
@@ -98,7 +96,7 @@ class ConjugateLayer(Layer):
             return inner
         if "view" in op.tags:
             return _viewing(inner)
-        if _may_alias(op):
+        if _hands_on(op):
             composite = op.derivative is None and op.body is not None
             return positional_body(op) if composite else inner
         kernel = _resolving(op, inner)
@@ -107,16 +105,18 @@ class ConjugateLayer(Layer):
         return kernel
 
     def describe(self, op: Operator, keys: int) -> str:
-        if "view" in op.tags or _may_alias(op):
+        if "view" in op.tags or _hands_on(op):
             return "passes conjugate and negative bits on"
         return "materialises conjugates and negatives"
 
 
-def _may_alias(op: Operator) -> bool:
-    """Whether results may share memory: those operators know the bits or are views."""
+def _hands_on(op: Operator) -> bool:
+    """Whether it hands its operands on to others that know the bits, or are views."""
     if "inplace" in op.tags:
         return False
-    return "views" in op.tags or "(a)" in op.text or op.name in _PRODUCTS
+    if op.name == "matmul" or op.name.startswith("_foreach"):
+        return True  # of ``dot``, and of an operator for each tensor of a list
+    return "views" in op.tags or "(a)" in op.text
 
 
 def _viewing(inner: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 FAMILIES: dict[str, str] = {
     "activation": """
         _celu_backward _elu_backward _leaky_relu_backward _log_sigmoid_backward
-        _prelu_kernel _threshold_backward celu celu_ elu elu_ gelu gelu_ gelu_backward
-        glu glu_backward hardshrink hardshrink_backward hardsigmoid hardsigmoid_
-        hardsigmoid_backward hardswish hardswish_ hardswish_backward hardtanh hardtanh_
-        hardtanh_backward leaky_relu leaky_relu_ log_sigmoid mish mish_ mish_backward
-        prelu relu6 relu6_ rrelu rrelu_ rrelu_with_noise rrelu_with_noise_ selu selu_
-        silu silu_ silu_backward softplus softplus_backward softshrink
-        softshrink_backward threshold threshold_
+        _prelu_kernel celu celu_ elu elu_ gelu gelu_ gelu_backward glu glu_backward
+        hardshrink hardshrink_backward hardsigmoid hardsigmoid_ hardsigmoid_backward
+        hardswish hardswish_ hardswish_backward hardtanh hardtanh_ hardtanh_backward
+        leaky_relu leaky_relu_ log_sigmoid mish mish_ mish_backward prelu relu6 relu6_
+        rrelu rrelu_ rrelu_with_noise rrelu_with_noise_ selu selu_ silu silu_
+        silu_backward softplus softplus_backward softshrink softshrink_backward
+        threshold threshold_
     """,
     "adaptive_pool": """
         _adaptive_avg_pool2d _adaptive_avg_pool3d _adaptive_max_pool2d

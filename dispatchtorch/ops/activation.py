@@ -34,7 +34,7 @@ _SIXTH = 0.16666667163372040  # 1 / 6 in float32: PyTorch's slope in every dtype
 def _activation(
     schema: str,
     forward: Body,
-    backward: Body,
+    backward: Body | None,
     gradient: Body,
     *,
     kernel: str | None = None,
@@ -47,7 +47,7 @@ def _activation(
     """Declares ``name(Tensor self, …)``, ``name_`` and ``name_backward``.
 
     ``forward(x, *parameters)`` and ``backward(grad, x, *parameters)`` see half types in
-    float32; ``gradient`` is the formula that calls the latter's operator. ``kernel`` is
+    float32; ``gradient`` is the formula that calls the latter's operator, if any. ``kernel`` is
     what PyTorch's error names for the dtypes that it refuses; ``allowed`` are the
     categories that it takes besides floating-point numbers. ``linear`` says that pieces
     are linear, so that second derivatives are zeros.
@@ -71,6 +71,8 @@ def _activation(
     )(in_single(body))
     op.__doc__ = forward.__doc__
     derive(op, self=gradient)
+    if backward is None:
+        return op
     made = operator(
         f"{backward_name or head + '_backward'}(Tensor grad_output, Tensor self{tail}",
         lift=Pointwise("same"),
@@ -463,18 +465,13 @@ def _threshold(x: Any, threshold: Any, value: Any) -> Any:
     return torch.where(x <= threshold, filled, x)
 
 
-def _threshold_backward(grad: Any, x: Any, threshold: Any, value: Any) -> Any:
-    return torch.threshold_backward(grad, x, threshold)
-
-
 _activation(
     "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor",
     _threshold,
-    _threshold_backward,
+    None,
     lambda grad, self, threshold: torch.threshold_backward(grad, self, threshold),
     allowed=(dtypes.INT,),
     variants="function",
-    backward_name="_threshold_backward",
 )
 _from_result(
     "threshold",

@@ -179,11 +179,17 @@ def imag(self):
     return torch.select(parts, -1, 1)
 
 
-_conj_physical = operator(
-    "_conj_physical(Tensor self) -> Tensor",
-    lift=Pointwise("same"),
-    tags="pointwise",
-)(lambda self: torch.complex(torch.real(self), -torch.imag(self)))
+@operator(
+    "_conj_physical(Tensor self) -> Tensor", lift=Pointwise("same"), tags="pointwise"
+)
+def _conj_physical(self):
+    """The conjugate in memory of its own, in the strides of a clone."""
+    made = self.clone()
+    if self.is_complex():
+        torch.imag(made).neg_()
+    return made
+
+
 derive(_conj_physical, name_="ConjPhysicalBackward0", self=lambda grad: conj(grad))
 
 

@@ -150,12 +150,15 @@ def embedding_renorm_(self, indices, max_norm, norm_type):
 
 # Bags.
 
+_BAG = (
+    "Tensor weight, Tensor indices, Tensor offsets, bool scale_grad_by_freq=False, "
+    "int mode=0, bool sparse=False, Tensor? per_sample_weights=None, "
+    "bool include_last_offset=False"
+)
+
 
 @operator(
-    "_embedding_bag(Tensor weight, Tensor indices, Tensor offsets, "
-    "bool scale_grad_by_freq=False, int mode=0, bool sparse=False, "
-    "Tensor? per_sample_weights=None, bool include_last_offset=False, "
-    "int padding_idx=-1) -> "
+    f"_embedding_bag({_BAG}, int padding_idx=-1) -> "
     "(Tensor output, Tensor offset2bag, Tensor bag_size, Tensor maximum_indices)",
     variants="function",
     tags="tuple",
@@ -326,35 +329,13 @@ def _padding(weight: Any, padding_idx: int | None) -> int:
 
 
 @operator(
-    "embedding_bag(Tensor weight, Tensor indices, Tensor offsets, "
-    "bool scale_grad_by_freq=False, int mode=0, bool sparse=False, "
-    "Tensor? per_sample_weights=None, bool include_last_offset=False, "
-    "int? padding_idx=None) -> (Tensor, Tensor, Tensor, Tensor)",
+    f"embedding_bag({_BAG}, int? padding_idx=None) -> (Tensor, Tensor, Tensor, Tensor)",
     variants="function",
 )
-def embedding_bag(
-    weight,
-    indices,
-    offsets,
-    scale_grad_by_freq,
-    mode,
-    sparse,
-    per_sample_weights,
-    include_last_offset,
-    padding_idx,
-):
+def embedding_bag(weight, *rest):
     """Sums (mode 0), means (1) or maxima (2) of bags of rows that begin at offsets."""
-    return torch._embedding_bag(
-        weight,
-        indices,
-        offsets,
-        scale_grad_by_freq,
-        mode,
-        sparse,
-        per_sample_weights,
-        include_last_offset,
-        _padding(weight, padding_idx),
-    )
+    *rest, padding_idx = rest
+    return torch._embedding_bag(weight, *rest, _padding(weight, padding_idx))
 
 
 @operator(

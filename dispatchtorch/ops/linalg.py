@@ -9,6 +9,7 @@ from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._precision import half, single
 
 _PLAIN = Plain()
 _BOOL = dtypes.bool.bit

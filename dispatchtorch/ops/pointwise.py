@@ -408,8 +408,8 @@ class _Where(Pointwise):
             if not condition._keys & dtypes.bool.bit:
                 if not condition._keys & dtypes.uint8.bit:
                     raise RuntimeError(
-                        "expected condition to be a boolean tensor, but got a tensor "
-                        f"with dtype {dtypes.scalar_type_name(condition.dtype)}"
+                        "where expected condition to be a boolean tensor, but got a "
+                        f"tensor with dtype {dtypes.scalar_type_name(condition.dtype)}"
                     )
                 condition = condition.to(dtypes.bool)
             common = result_type([self, other])

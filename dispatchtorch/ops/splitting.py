@@ -96,7 +96,9 @@ derive(
 
 
 @operator(
-    "split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]", tags="views"
+    "split.Tensor(Tensor(a) self, int split_size, int dim=0) -> Tensor[]",
+    tags="views",
+    variants="method",
 )
 def split(self, split_size, dim=0):
     """Pieces of one length along a dim; the last may be shorter."""
@@ -133,7 +135,9 @@ derive(
 
 
 @operator(
-    "split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]", tags="views"
+    "split.sizes(Tensor(a) self, int[] split_size, int dim=0) -> Tensor[]",
+    tags="views",
+    variants="method",
 )
 def split_sizes(self, split_size, dim=0):
     """Pieces of given lengths along a dim."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Self, TypeVar
 
+from dispatchtorch.out_argument import user_level
+
 __all__ = [
     "BackwardHook",
     "RemovableHandle",
@@ -140,7 +142,7 @@ class BackwardHook:
             "module outputs since no inputs require gradients. See "
             "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html"
             "#torch.nn.Module.register_full_backward_hook for more details.",
-            stacklevel=2,
+            stacklevel=user_level(),
         )
         nothing = (None,) * self.n_inputs
         for hook in self.user_hooks:

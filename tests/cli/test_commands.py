@@ -91,6 +91,41 @@ def test_run_resolves_submodules(tmp_path: Path) -> None:
     assert dispatchtorch("run", str(script)).stdout.strip() == "same"
 
 
+def test_run_shows_the_traceback_of_the_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import torch\nraise ValueError('of the script')\n")
+    done = dispatchtorch("run", str(script))
+    assert done.returncode == 1
+    assert f'File "{script}", line 2' in done.stderr
+    assert "ValueError: of the script" in done.stderr
+
+
+def test_run_imports_namespaces_of_devices_and_says_what_is_absent(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch.cuda, torch.backends.cudnn as cudnn\n"
+        "print(torch.__version__.split('.')[0], torch.cuda.is_available())\n"
+        "import torch.fx\n"
+    )
+    done = dispatchtorch("run", str(script))
+    assert done.stdout.split() == ["2", "False"]
+    assert "No module named 'torch.fx': graphs of programs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, operator",
+    [
+        ("torch.linalg.svd", "linalg_svd("),
+        ("nn.functional.relu", "relu("),
+        ("Tensor.add_", "add_("),
+    ],
+)
+def test_explain_takes_the_names_that_programs_use(name: str, operator: str) -> None:
+    assert dispatchtorch("explain", name).stdout.startswith(operator)
+
+
 def test_run_of_a_missing_script_fails_with_its_name() -> None:
     done = dispatchtorch("run", "nowhere.py")
     assert done.returncode == 1

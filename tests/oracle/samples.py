@@ -9,6 +9,7 @@ differs; ``test_samples.py`` runs the same as tests.
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 import types
@@ -175,6 +176,9 @@ def ours(info: Any, variant: Any = None) -> Callable[..., Any]:
     import torch
 
     theirs = info.op if variant is None else variant
+    if isinstance(theirs, functools.partial):
+        inner = ours(info, theirs.func)
+        return functools.partial(inner, *theirs.args, **theirs.keywords)
     if isinstance(theirs, types.FunctionType) and "torch/testing" in (
         theirs.__code__.co_filename.replace("\\", "/")
     ):

@@ -29,7 +29,6 @@ WITHOUT_ROW: dict[str, str] = {
 # Operators that no sample calls, and why.
 NOT_REACHED: dict[str, str] = {
     "_local_scalar_dense": "Tensor.item is a method of its own",
-    "_threshold_backward": "declared beside threshold_backward, which derivatives use",
     "_sparse_with_values": "a derivative that tests of sparse tensors take",
     "detach": "Tensor.detach is a method of its own",
     "nll_loss": "nn.functional.nll_loss calls nll_loss_nd",

@@ -153,7 +153,7 @@ def elementwise(
         memory = Memory(runtime, count * dtype.itemsize)
         out = OpenCLArray(memory, shape, strides, 0, dtype)
     if count:
-        args = [out.memory.buffer, np.int64(out.offset)]
+        args: list[Any] = []
         for x in operands:
             constant = x.memory.constant
             if constant is None:
@@ -161,7 +161,9 @@ def elementwise(
                 args.append(np.int64(x.offset))
             else:
                 args.append(constant)
-        runtime.launch(kernel, size, [*args, *tail])
+        # Last, since a number that is written to is one no more.
+        target = out.memory.buffer
+        runtime.launch(kernel, size, [target, np.int64(out.offset), *args, *tail])
     return out
 
 
@@ -258,7 +260,9 @@ def _source(
         body = _strided_body(inputs, names, pattern, dtype, values, call)
         signature.append("const Geometry g")
     else:
-        body = _flat_body(expression, inputs, names, pattern, dtype, values, call, parts)
+        body = _flat_body(
+            expression, inputs, names, pattern, dtype, values, call, parts
+        )
     head = f"__kernel void pointwise({', '.join(signature)}) {{"
     return "\n".join([*parts, head, *body, "}"])
 
@@ -274,11 +278,8 @@ def _flat_body(
     parts: list[str],
 ) -> list[str]:
     ones = {n: kind for n, kind in zip(names, pattern, strict=True)}
-    lines = ["o += oo;"]
-    for d, n, kind in zip(inputs, names, pattern, strict=True):
-        if kind != "s":
-            step = f"{n}_ += {n}o;"
-            lines.append(step)
+    moves = [f"{n}_ += {n}o;" for n, kind in ones.items() if kind != "s"]
+    lines = ["o += oo;", *moves]
     lines.append("SHARE(i, n);")
     same = set(inputs) == {dtype} and types.CLASS[dtype] == "f"
     vector = expression.vector and same and "0" not in pattern and "1" in pattern
@@ -340,9 +341,7 @@ def _strided_body(
     operands = ["o", *held]
     starts = " ".join(f"long {n}i = {n}o;" for n in operands)
     advance = " ".join(f"{n}i += c * g.st[{k}][d];" for k, n in enumerate(operands))
-    inner = " ".join(
-        f"{n}i += j * {n}s;" for n in operands
-    )
+    inner = " ".join(f"{n}i += j * {n}s;" for n in operands)
     steps = " ".join(
         f"const long {n}s = g.st[{k}][last];" for k, n in enumerate(operands)
     )

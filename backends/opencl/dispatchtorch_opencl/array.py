@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = ["Memory", "OpenCLArray", "is_dense", "made_like", "row_major", "size_of"]
@@ -24,7 +25,9 @@ class Memory:
         self.nbytes = nbytes
         self.constant = constant
         self._stored = stored
-        self._buffer = None if constant is not None else runtime.allocate(nbytes)
+        self._buffer = None
+        if constant is None:
+            self._buffer = runtime.allocate(nbytes)
 
     @property
     def buffer(self) -> Any:
@@ -81,7 +84,7 @@ class OpenCLArray:
         )
 
 
-def size_of(shape: tuple[int, ...]) -> int:
+def size_of(shape: Sequence[int]) -> int:
     """The number of elements of a shape."""
     made = 1
     for n in shape:
@@ -110,9 +113,7 @@ def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return True
 
 
-def made_like(
-    x: OpenCLArray, shape: tuple[int, ...], dtype: Any = None
-) -> OpenCLArray:
+def made_like(x: OpenCLArray, shape: tuple[int, ...], dtype: Any = None) -> OpenCLArray:
     """A new contiguous array on the device of another one."""
     dtype = x.dtype if dtype is None else dtype
     memory = Memory(x.memory.runtime, size_of(shape) * dtype.itemsize)

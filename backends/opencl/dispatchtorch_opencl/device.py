@@ -11,15 +11,18 @@ from dispatchtorch.backend import Backend, _host_scalar
 from dispatchtorch_opencl import (
     indexing,
     linalg,
+    nn,
     pointwise,
+    random,
     reduction,
+    special,
     types,
 )
 from dispatchtorch_opencl.array import Memory, OpenCLArray, is_dense, row_major, size_of
 
 __all__ = ["OpenCLBackend"]
 
-_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg)
+_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, special)
 
 
 class OpenCLBackend(Backend):
@@ -39,7 +42,9 @@ class OpenCLBackend(Backend):
             for name, (function, out) in family.kernels_for(self).items():
                 self.add_kernel(name, function, out=out)
         self.dtypes = types.SUPPORTED
-        if self._found() and not all("cl_khr_fp64" in d.extensions for d in self._found()):
+        if self._found() and not all(
+            "cl_khr_fp64" in d.extensions for d in self._found()
+        ):
             self.dtypes -= {dtypes.float64, dtypes.complex128}
 
     # The devices.
@@ -170,6 +175,13 @@ class OpenCLBackend(Backend):
             return 0
         start = array.memory.buffer.int_ptr
         return int(start) + array.offset * array.dtype.itemsize
+
+    def generator(self, index: int) -> Any:
+        """The engine of a device; made where the device is there."""
+        found = self._engines.get(index)
+        if found is None:
+            found = self._engines[index] = random.PhiloxEngine(self, index)
+        return found
 
     # Time and figures.
 

@@ -44,7 +44,6 @@ def copy_(target: OpenCLArray, source: OpenCLArray) -> None:
         source = fresh
     code = types.cast("x", source.dtype, target.dtype)
     name = f"copy:{source.dtype.name}:{target.dtype.name}"
-    target.memory.buffer  # noqa: B018: a number that is written to is one no more
     elementwise(Expression(name, code), (source,), target.dtype, target)
 
 
@@ -78,7 +77,9 @@ _ROW = """
 
 
 def _row(operands: Sequence[str]) -> str:
-    starts = " ".join(f"long {n} = {n}o + j_ * g.st[{k}][last];" for k, n in enumerate(operands))
+    starts = " ".join(
+        f"long {n} = {n}o + j_ * g.st[{k}][last];" for k, n in enumerate(operands)
+    )
     advance = " ".join(f"{n} += c * g.st[{k}][d];" for k, n in enumerate(operands))
     return _ROW.format(starts=starts, advance=advance)
 
@@ -146,8 +147,13 @@ __kernel void put(__global {kind}* x, long xo, __global const {kind}* v, long vo
       fp += (u - q * gp.shape[d]) * gp.st[0][d]; u = q; }}
     long i = begin; const long i_end = begin_end;
     while (i < i_end) {{
-      {_row(("x", "v")).replace("long x =", "long px =").replace(" x +=", " px +=")
-       .replace("long v =", "long pv =").replace(" v +=", " pv +=")}
+      {
+        _row(("x", "v"))
+        .replace("long x =", "long px =")
+        .replace(" x +=", " px +=")
+        .replace("long v =", "long pv =")
+        .replace(" v +=", " pv +=")
+    }
       const long len = RUN(min(row - j_, i_end - i));
       for (long q = 0; q < len; q++) {{
         const long at = px + q * xs + lin[k], from = pv + q * vs + fp; {write} }}
@@ -379,7 +385,12 @@ def _scatter_(
     sizes = [k.shape[d] for d in rest]
     steps = [[a.strides[d] for d in rest] for a in (k, x, src)]
     count, length, size = size_of(sizes), k.shape[dim], x.shape[dim]
-    args = [x.memory.buffer, np.int64(x.offset), src.memory.buffer, np.int64(src.offset)]
+    args = [
+        x.memory.buffer,
+        np.int64(x.offset),
+        src.memory.buffer,
+        np.int64(src.offset),
+    ]
     args += [k.memory.buffer, np.int64(k.offset)]
     numbers = (count, length, size, x.strides[dim], src.strides[dim], k.strides[dim])
     args += [np.int64(v) for v in numbers]
@@ -417,7 +428,12 @@ def nonzero(x: OpenCLArray) -> Any:
     made = made_like(x, (x.ndim, found), dtypes.int64)
     if found:
         kernel = _built(runtime, ("nonzero",), "places", lambda: _NONZERO)
-        args = [made.memory.buffer, rank.memory.buffer, np.int64(count), np.int64(found)]
+        args = [
+            made.memory.buffer,
+            rank.memory.buffer,
+            np.int64(count),
+            np.int64(found),
+        ]
         runtime.launch(kernel, runtime.items(count), [*args, _plain(x.shape)])
     return OpenCLArray(made.memory, (found, x.ndim), (1, found or 1), 0, dtypes.int64)
 
@@ -446,7 +462,9 @@ def index_select(x: OpenCLArray, dim: int, index: OpenCLArray) -> Any:
     shape = tuple(line.shape[0] if d == dim else n for d, n in enumerate(x.shape))
     steps = tuple(line.strides[0] if d == dim else 0 for d in range(x.ndim))
     # A gather whose index is the same everywhere but along the dim.
-    return gather(x, dim, OpenCLArray(line.memory, shape, steps, line.offset, line.dtype))
+    return gather(
+        x, dim, OpenCLArray(line.memory, shape, steps, line.offset, line.dtype)
+    )
 
 
 def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:

@@ -179,7 +179,9 @@ void product(__global {s}* o, long oo, long o1, long o2, long om, long on,
 }}"""
 
 
-def _built(runtime: Any, key: tuple[Any, ...], name: str, source: Any, dtype: Any) -> Any:
+def _built(
+    runtime: Any, key: tuple[Any, ...], name: str, source: Any, dtype: Any
+) -> Any:
     kernel = runtime.cache.get(key)
     if kernel is None:
         kernel = runtime.build(name, source(), types.options_for(dtype))
@@ -245,7 +247,8 @@ def _packed(
         (y, 2 * lanes, N, 3, 2),
     ):
         shared = not any(
-            s and n > 1 for s, n in zip(operand.strides[:2], (outer, inner), strict=True)
+            s and n > 1
+            for s, n in zip(operand.strides[:2], (outer, inner), strict=True)
         )
         count = 1 if shared else outer * inner
         wide = _wide(dtype)
@@ -259,7 +262,12 @@ def _packed(
             dtype,
         )
         strides = (operand.strides[0], operand.strides[1])
-        numbers = (operand.offset, *strides, operand.strides[row], operand.strides[column])
+        numbers = (
+            operand.offset,
+            *strides,
+            operand.strides[row],
+            operand.strides[column],
+        )
         args = [made.memory.buffer, operand.memory.buffer]
         args += [np.int64(v) for v in (*numbers, inner, count, size, K)]
         runtime.launch(pack, runtime.items(count * tiles, K * width), args)

@@ -47,7 +47,9 @@ def _limit(dtype: Any, kind: str) -> str:
     return f"{value}UL" if value > 2**63 - 1 else f"{value}L"
 
 
-def _reduction_source(name: str, source: Any, acc: Any, dtype: Any, across: bool) -> str:
+def _reduction_source(
+    name: str, source: Any, acc: Any, dtype: Any, across: bool
+) -> str:
     """``reduction``: lanes are elements of a row, or neighbouring results (across)."""
     combine, start = _COMBINE[name]
     kind = types.COMPUTE[acc]
@@ -416,9 +418,7 @@ def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
         return types.CLASS.get(dtype) == "c" and name in ("amax", "amin", "sort")
 
     def reducer(name: str, result: Any = None) -> Callable[..., Any]:
-        def kernel(
-            x: OpenCLArray, dims: Any, keepdim: bool, dtype: Any = None
-        ) -> Any:
+        def kernel(x: OpenCLArray, dims: Any, keepdim: bool, dtype: Any = None) -> Any:
             if refuses(name, x.dtype):
                 return NotImplemented
             return reduce(name, x, dims, keepdim, dtype or result or x.dtype)

@@ -58,21 +58,30 @@ class Runtime:
     # Memory.
 
     def allocate(self, nbytes: int) -> Any:
+        """A buffer of the pool; MemoryError where the device has no room for it."""
         with self.lock:
-            try:
-                made = self.pool.allocate(max(nbytes, 16))
-            except cl.MemoryError:
+            made = self._from_pool(nbytes)
+            if made is None:
                 self.pool.free_held()
-                try:
-                    made = self.pool.allocate(max(nbytes, 16))
-                except cl.MemoryError as error:
-                    raise MemoryError(
-                        f"OpenCL out of memory: tried to allocate {nbytes} bytes on "
-                        f"opencl:{self.index} ({self.allocated} in use)"
-                    ) from error
+                made = self._from_pool(nbytes)
+            if made is None:
+                raise MemoryError(
+                    f"OpenCL out of memory: tried to allocate {nbytes} bytes on "
+                    f"opencl:{self.index} ({self.allocated} in use)"
+                )
             self.allocated += nbytes
             self.max_allocated = max(self.max_allocated, self.allocated)
         return made
+
+    def _from_pool(self, nbytes: int) -> Any:
+        try:
+            return self.pool.allocate(max(nbytes, 16))
+        except cl.MemoryError:
+            return None
+        except cl.LogicError as error:  # larger than the device's largest buffer
+            if error.code == cl.status_code.INVALID_BUFFER_SIZE:
+                return None
+            raise
 
     def upload(self, buffer: Any, values: np.ndarray[Any, Any]) -> None:
         """Copies a contiguous host array to the start of a buffer."""
@@ -98,7 +107,7 @@ class Runtime:
         head = "#define ON_CPU 1\n" if self.is_cpu else ""
         program = cl.Program(self.context, head + _PREAMBLE + source)
         try:
-            program.build(options=["-cl-std=CL1.2", *options])
+            program.build(options=["-cl-std=CL1.2", "-w", *options])
         except cl.RuntimeError as error:
             raise RuntimeError(f"OpenCL program '{name}': {error}\n{source}") from None
         kernel = cl.Kernel(program, name)

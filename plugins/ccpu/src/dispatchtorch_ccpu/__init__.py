@@ -9,7 +9,7 @@ __all__ = ["Plugin"]
 
 
 class Plugin:
-    """The hooks; see docs/plugins.md of dispatchtorch."""
+    """The hooks; docs/plugins.md of dispatchtorch describes them all."""
 
     def dispatchtorch_describe(self) -> dict[str, Any]:
         return {

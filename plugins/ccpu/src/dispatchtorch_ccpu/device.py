@@ -115,8 +115,7 @@ def copy_(target: CcpuArray, source: CcpuArray) -> None:
     """Writes ``source``, cast and broadcast, to ``target``."""
     if source.memory is target.memory:
         source = cast(source, source.dtype)
-    function = getattr(library()[1], f"k_to{CODES[target.dtype]}")
-    run(function, source.dtype, target.shape, target, source, source)
+    run(f"to{CODES[target.dtype]}", source.dtype, target.shape, target, source, source)
 
 
 def cast(x: CcpuArray, dtype: Any) -> CcpuArray:
@@ -136,11 +135,14 @@ def contiguous(x: CcpuArray) -> CcpuArray:
 
 
 def run(
-    function: Any, dtype: Any, shape: Sequence[int], *arrays: CcpuArray, more: Any = ()
+    name: str, dtype: Any, shape: Sequence[int], *arrays: CcpuArray, more: Any = ()
 ) -> Any:
-    """Calls a loop over ``shape``, to which the arrays are broadcast."""
+    """Calls C's loop over ``shape``, to which the arrays are broadcast.
+
+    Returns the first array, NotImplemented, or C's code for an index that is wrong.
+    """
     if 0 in shape:
-        return None
+        return arrays[0]
     steps = []
     for x in arrays:
         size, lead = x.dtype.itemsize, len(shape) - len(x.shape)
@@ -160,10 +162,11 @@ def run(
             sizes.append(n)
     starts = [x.memory + x.offset * x.dtype.itemsize for x in arrays]
     rows = [s[d] for s in steps for d in dims] or [0] * len(arrays)
+    function = getattr(library()[1], f"k_{name}")
     code = function(CODES[dtype], len(dims) or 1, sizes or [1], starts, rows, *more)
     if code == 2:
         raise RuntimeError("ZeroDivisionError")
-    return {0: None, 1: NotImplemented}.get(code, code)
+    return {0: arrays[0], 1: NotImplemented}.get(code, code)
 
 
 def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
@@ -174,10 +177,7 @@ def pointwise(name: str, dtype: Any = None) -> Callable[..., Any]:
         shape = broadcast_shapes([each.shape for each in operands])
         made = empty(shape, dtype or y.dtype)
         arrays = operands if len(operands) == 3 else (x, y)
-        declined = run(
-            getattr(library()[1], f"k_{name}"), y.dtype, shape, made, *arrays
-        )
-        return made if declined is None else declined
+        return run(name, y.dtype, shape, made, *arrays)
 
     return kernel
 
@@ -199,7 +199,7 @@ def reduction(
             copy_(total, as_strided(x, kept, x.strides, x.offset))
         else:
             copy_(total, upload(np.array(start, wide.host)))
-        run(getattr(library()[1], f"k_{name}"), wide, x.shape, total, total, x)
+        run(name, wide, x.shape, total, total, x)
         if wide is not made:
             total = cast(total, made)
         if keepdim:
@@ -217,8 +217,7 @@ def argmax(x: CcpuArray, dim: int) -> Any:
     steps = [s for d, s in enumerate(x.strides) if d != dim]
     made, first = empty(left, dtypes.int64), as_strided(x, left, steps, x.offset)
     along = (x.shape[dim], x.strides[dim] * x.dtype.itemsize) if x.shape else (1, 0)
-    declined = run(library()[1].k_argmax, x.dtype, left, made, first, more=along)
-    return made if declined is None else declined
+    return run("argmax", x.dtype, left, made, first, more=along)
 
 
 TAKE, PUT, ADD = range(3)
@@ -235,69 +234,56 @@ def indexed(
     shape, dims = values.shape, sorted(indices)
     common = len(broadcast_shapes([each.shape for each in indices.values()]))
     if aligned:
-        steps = [0 if d in indices else s for d, s in enumerate(x.strides)][
-            : len(shape)
-        ]
+        steps = [0 if d in indices else s for d, s in enumerate(x.strides)]
         placed = [indices[d] for d in dims]
     else:
         together = dims[-1] - dims[0] + 1 == len(dims)
         at = dims[0] if together else 0
         steps = [s for d, s in enumerate(x.strides) if d not in indices]
         steps[at:at] = [0] * common
-        after = len(shape) - at - common
+        one, zero = ([n] * (len(shape) - at - common) for n in (1, 0))
         placed = [
-            as_strided(
-                i, (*i.shape, *[1] * after), (*i.strides, *[0] * after), i.offset
-            )
+            as_strided(i, (*i.shape, *one), (*i.strides, *zero), i.offset)
             for i in (indices[d] for d in dims)
         ]
-    window = as_strided(x, shape, steps, x.offset)
+    window = as_strided(x, shape, steps[: len(shape)], x.offset)
     sizes = library()[0].new("int64_t[]", [x.shape[d] for d in dims])
     jumps = [x.strides[d] * x.dtype.itemsize for d in dims]
     more = (len(dims), sizes, jumps, how)
-    code = run(
-        library()[1].k_indexed, x.dtype, shape, window, values, *placed, more=more
-    )
+    code = run("indexed", x.dtype, shape, window, values, *placed, more=more)
     if isinstance(code, int):
         d = dims[code - 3]
         raise (RuntimeError if aligned else IndexError)(
             f"index {sizes[code - 3]} is out of bounds for dimension {d} with size "
             f"{x.shape[d]}"
         )
-    return code
+    return code if code is NotImplemented else values if how == TAKE else x
 
 
 def gather(x: CcpuArray, dim: int, index: CcpuArray) -> Any:
-    made = empty(index.shape, x.dtype)
-    declined = indexed(x, {dim: index}, made, TAKE, True)
-    return made if declined is None else declined
+    return indexed(x, {dim: index}, empty(index.shape, x.dtype), TAKE, True)
 
 
 def scatter_add(x: CcpuArray, dim: int, index: CcpuArray, src: CcpuArray) -> Any:
     if not x.shape or not len(index.shape) == len(x.shape) == len(src.shape):
         return NotImplemented
-    made = cast(x, x.dtype)
     part = as_strided(src, index.shape, src.strides, src.offset)
-    declined = indexed(made, {dim: index}, part, ADD, True)
-    return made if declined is None else declined
+    return indexed(cast(x, x.dtype), {dim: index}, part, ADD, True)
 
 
 def index(x: CcpuArray, indices: Any) -> Any:
-    made = empty(indexed_shape(x, indices), x.dtype)
     given = {d: each for d, each in enumerate(indices) if each is not None}
-    declined = indexed(x, given, made, TAKE)
-    return made if declined is None else declined
+    return indexed(x, given, empty(indexed_shape(x, indices), x.dtype), TAKE)
 
 
 def index_put(x: CcpuArray, indices: Any, values: CcpuArray, accumulate: bool) -> Any:
     shape = indexed_shape(x, indices)
     if broadcast_shapes([shape, values.shape]) != shape:
         return NotImplemented
-    made, spread = cast(x, x.dtype), empty(shape, x.dtype)
+    spread = empty(shape, x.dtype)
     copy_(spread, values)
     given = {d: each for d, each in enumerate(indices) if each is not None}
-    declined = indexed(made, given, spread, ADD if accumulate else PUT)
-    return made if declined is None else declined
+    return indexed(cast(x, x.dtype), given, spread, ADD if accumulate else PUT)
 
 
 def bmm(x: CcpuArray, y: CcpuArray) -> Any:

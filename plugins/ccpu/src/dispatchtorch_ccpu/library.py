@@ -14,7 +14,7 @@ from typing import Any
 __all__ = ["compiler", "library"]
 
 SOURCE = Path(__file__).with_name("kernels.c")
-FLAGS = ("-O3", "-march=native", "-shared", "-fPIC")
+FLAGS = ("-O2", "-ftree-vectorize", "-march=native", "-shared", "-fPIC")
 POINTWISE = (
     "add sub mul div floor_divide remainder maximum minimum eq lt le bitwise_or "
     "bitwise_not neg exp log sqrt erf to0 to1 to2 to3 to4 to5 where"

@@ -75,9 +75,8 @@ class ExampleBackend(Backend):
     def empty(
         self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int
     ) -> ExampleArray:
-        strides = tuple(math.prod(map(_one, shape[d + 1 :])) for d in range(len(shape)))
         memory = bytearray(math.prod(shape) * dtype.itemsize)
-        return ExampleArray(memory, tuple(shape), strides, 0, dtype, index)
+        return ExampleArray(memory, tuple(shape), _dense(shape), 0, dtype, index)
 
     def index(self, array: ExampleArray) -> int:
         return array.index
@@ -90,8 +89,10 @@ class ExampleBackend(Backend):
         return id(array.memory) + array.offset * array.dtype.itemsize
 
 
-def _one(size: int) -> int:
-    return max(size, 1)
+def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an array whose elements lie in order."""
+    sizes = [max(size, 1) for size in shape]
+    return tuple(math.prod(sizes[d + 1 :]) for d in range(len(sizes)))
 
 
 def _window(array: ExampleArray) -> np.ndarray[Any, Any]:
@@ -111,7 +112,8 @@ def as_strided(
     x: ExampleArray, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
 ) -> ExampleArray:
     """Another window on the same memory."""
-    return ExampleArray(x.memory, tuple(shape), tuple(strides), offset, x.dtype, x.index)
+    shape, strides = tuple(shape), tuple(strides)
+    return ExampleArray(x.memory, shape, strides, offset, x.dtype, x.index)
 
 
 def copy_(target: ExampleArray, source: ExampleArray) -> None:
@@ -142,8 +144,7 @@ def neg(x: ExampleArray) -> Any:
     if x.dtype not in (dtypes.float32, dtypes.float64):
         return NotImplemented  # the next candidate is tried
     memory = bytearray(np.negative(_window(x)).tobytes())
-    dense = tuple(math.prod(map(_one, x.shape[d + 1 :])) for d in range(len(x.shape)))
-    return ExampleArray(memory, x.shape, dense, 0, x.dtype, x.index)
+    return ExampleArray(memory, x.shape, _dense(x.shape), 0, x.dtype, x.index)
 
 
 KERNELS = {

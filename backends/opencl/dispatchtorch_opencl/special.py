@@ -1,0 +1,65 @@
+"""Special functions by name. Those that aren't here are declined, and run on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dispatchtorch_opencl import types
+from dispatchtorch_opencl._elementwise import Expression, elementwise
+from dispatchtorch_opencl.array import OpenCLArray
+
+__all__ = ["kernels_for"]
+
+# The logarithmic derivative of gamma: recurrence up to 10, then the asymptotic series;
+# reflection for negative numbers.
+_DIGAMMA = """
+inline C digamma_(C x) {
+  if (x == 0) return copysign((C)INFINITY, -x);
+  if (x == -INFINITY) return NAN;
+  C turn = 0, made = 0;
+  if (x < 0) {
+    const C f = x - trunc(x);
+    if (f == 0) return NAN;
+    turn = (C)M_PI / tanpi(f); x = 1 - x; }
+  for (; x < 10; x += 1) made -= 1 / x;
+  const C s = 1 / (x * x);
+  const C series = s * ((C)(1.0 / 12) - s * ((C)(1.0 / 120) - s * ((C)(1.0 / 252)
+    - s * ((C)(1.0 / 240) - s * ((C)(1.0 / 132) - s * (C)(691.0 / 32760))))));
+  return made + log(x) - (C)0.5 / x - series - turn;
+}
+"""
+# Winitzki's approximation, refined by Newton's method on erfc (Halley's steps).
+_ERFINV = """
+inline C erfinv_(C x) {
+  if (x != x || fabs(x) > 1) return NAN;
+  if (fabs(x) == 1) return copysign((C)INFINITY, x);
+  if (x == 0) return x;
+  const C a = fabs(x), l = log1p(-a * a), b = (C)4.3307467508 + l / 2;
+  C y = sqrt(sqrt(b * b - l / (C)0.147) - b);
+  for (int i = 0; i < 3; i++) {
+    const C e = (a > (C)0.5 ? (1 - a) - erfc(y) : erf(y) - a);
+    const C u = (a > (C)0.5 ? e : e) / ((C)1.1283791670955126 * exp(-y * y));
+    y -= u / (1 + y * u); }
+  return copysign(y, x);
+}
+"""
+
+_TABLE = {
+    "lgamma": Expression("lgamma", "lgamma(x)"),
+    "erfc": Expression("erfc", "erfc(x)"),
+    "digamma": Expression("digamma", "digamma_(x)", helpers=_DIGAMMA),
+    "erfinv": Expression("erfinv", "erfinv_(x)", helpers=_ERFINV),
+}
+
+
+def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
+    """The kernel of special functions."""
+
+    def special(operands: list[OpenCLArray], function: str) -> Any:
+        row = _TABLE.get(function)
+        if row is None or types.CLASS[operands[0].dtype] != "f":
+            return NotImplemented
+        return elementwise(row, operands, operands[0].dtype)
+
+    return {"_special": (special, False)}
