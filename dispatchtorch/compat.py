@@ -6,6 +6,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def install_as_torch() -> None:
     """
     global _finder
     loaded = sys.modules.get("torch")
-    ours = importlib.import_module("dispatchtorch")
+    ours: Any = importlib.import_module("dispatchtorch")
     if loaded is not None and loaded is not ours:
         raise RuntimeError(
             "torch has been imported already; call install_as_torch() before that"
@@ -109,7 +110,7 @@ def uninstall() -> None:
         sys.meta_path.remove(_finder)
         _finder = None
     for name in [n for n in sys.modules if n == "torch" or n.startswith("torch.")]:
-        module = sys.modules[name]
+        module: Any = sys.modules[name]
         if getattr(module, "__name__", "").startswith("dispatchtorch"):
             if name == "torch":
                 module.__version__ = version.__version__
@@ -124,6 +125,8 @@ def run_script(
     What the program raises, it raises here. FileNotFoundError if there is no such script.
     """
     install_as_torch()
+    # Processes that are spawned start from sys.path alone, and find `torch` there.
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "_alias"))
     sys.argv = [script, *arguments]
     if as_module:
         runpy.run_module(script, run_name="__main__", alter_sys=True)

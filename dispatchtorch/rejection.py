@@ -104,8 +104,8 @@ def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> TypeError | 
 _CHECKED = frozenset(
     "Tensor Tensor|Scalar Scalar int float bool str ScalarType".split()
 )
-# Python functions in PyTorch, that look at their arguments themselves.
-_UNCHECKED = frozenset(["norm"])
+# Operators that look at their arguments themselves: their schema says less than they take.
+_UNCHECKED = frozenset(["narrow", "norm"])
 
 
 def may_fit(value: Any, argument: Argument) -> bool:

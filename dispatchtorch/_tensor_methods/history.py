@@ -212,7 +212,8 @@ def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
         raise RuntimeError(
             "cannot register a hook on a tensor that doesn't require gradient"
         )
-    if self.grad_fn is None:
+    _ = self.grad_fn  # up to date, for a view
+    if self._edge is None:
         meta = self._autograd_meta()
         meta.plain = False
         if meta.hooks is None:

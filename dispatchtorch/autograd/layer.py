@@ -114,11 +114,11 @@ class ViewLayer(Layer):
             ]
         lines.append(f"    return inner({listed})")
 
-        written = "inplace" in op.tags and bool(keys & AUTOGRAD)
+        writes = "inplace" in op.tags
 
         def renewed(args: tuple[Any, ...]) -> Any:
             keyset = keys & ~VIEW
-            if written:
+            if writes and args[0]._base is not None and args[0]._base._keys & AUTOGRAD:
                 check_inplace(args[0])
             for each in args:
                 for t in each if type(each) in (list, tuple) else (each,):

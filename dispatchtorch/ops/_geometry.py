@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dispatchtorch.dispatch.keys import LAZY
 from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor

@@ -332,10 +332,10 @@ def _padding(weight: Any, padding_idx: int | None) -> int:
     f"embedding_bag({_BAG}, int? padding_idx=None) -> (Tensor, Tensor, Tensor, Tensor)",
     variants="function",
 )
-def embedding_bag(weight, *rest):
+def embedding_bag(weight, *options):
     """Sums (mode 0), means (1) or maxima (2) of bags of rows that begin at offsets."""
-    *rest, padding_idx = rest
-    return torch._embedding_bag(weight, *rest, _padding(weight, padding_idx))
+    *others, padding_idx = options
+    return torch._embedding_bag(weight, *others, _padding(weight, padding_idx))
 
 
 @operator(

@@ -31,7 +31,9 @@ def _range_dtype(values: tuple[Any, ...], dtype: Any) -> dtypes.dtype:
     return dtypes.int64
 
 
-def _check_steps(name: str, found: dtypes.dtype, start: Any, end: Any, step: Any) -> None:
+def _check_steps(
+    name: str, found: dtypes.dtype, start: Any, end: Any, step: Any
+) -> None:
     """Raises where no steps lead from the start to the end."""
     if found.category in (dtypes.BOOL, dtypes.COMPLEX):
         raise NotImplementedError(

@@ -100,6 +100,19 @@ def test_run_shows_the_traceback_of_the_script(tmp_path: Path) -> None:
     assert "ValueError: of the script" in done.stderr
 
 
+def test_workers_that_a_script_spawns_have_the_same_torch(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\n"
+        "from torch.utils.data import DataLoader\n"
+        "if __name__ == '__main__':\n"
+        "    loader = DataLoader(torch.arange(4), batch_size=2, num_workers=1,\n"
+        "                        multiprocessing_context='spawn')\n"
+        "    print([batch.tolist() for batch in loader])\n"
+    )
+    assert dispatchtorch("run", str(script)).stdout.strip() == "[[0, 1], [2, 3]]"
+
+
 def test_run_imports_namespaces_of_devices_and_says_what_is_absent(
     tmp_path: Path,
 ) -> None:

@@ -264,3 +264,18 @@ def test_random_reads_and_writes_as_pytorch(seed: int) -> None:
     agree(f"{start}; r = v[{index}]; r.pow(2).sum().backward(); a.grad")
     agree(f"{start}; v[{index}] = 7; v.pow(2).sum().backward(); (a.grad, v)")
     agree(f"{start}; v[{index}] *= 2; v.pow(2).sum().backward(); (a.grad, v)")
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin", "none"])
+@pytest.mark.parametrize(
+    "kind", ["complex64", "complex128", "bool", "int64", "float16"]
+)
+def test_reductions_of_every_dtype_as_pytorch(
+    kind: str, reduce: str, include_self: bool
+) -> None:
+    for name in ("scatter_reduce", "index_reduce"):
+        agree(
+            f"a = L([0, 0, 1]).to(t.{kind}); b = L([1, 2, 4]).to(t.{kind}); "
+            f"a.{name}(0, L([0, 1, 1]), b, '{reduce}', include_self={include_self})"
+        )

@@ -110,3 +110,34 @@ WRITES = (
 @pytest.mark.parametrize("line", WRITES)
 def test_writes_as_pytorch(line: str) -> None:
     agree(line)
+
+
+# A view that is made without grad mode: of a tensor with a history, of one that gets a
+# history later, and of a leaf.
+VIEWS = (
+    "v=g.clone(); n=t.no_grad(); n.__enter__(); w=v.view(6); n.__exit__(None,None,None)",
+    "v=t.zeros(6); n=t.no_grad(); n.__enter__(); w=v.view(6); n.__exit__(None,None,None)",
+    "v=g; n=t.no_grad(); n.__enter__(); w=v.view(6); n.__exit__(None,None,None)",
+)
+BETWEEN = ("0", "v.mul_(g.sum())", "w.mul_(g.sum())")
+AFTER = (
+    "w",
+    "w.requires_grad",
+    "w.is_leaf",
+    "w.grad_fn",
+    "w * 2",
+    "w.mul_(2)",
+    "w.view(2, 3)",
+    "w.register_hook(print); 0",
+    "w.detach()",
+    "n.__enter__(); w.mul_(2); n.__exit__(None,None,None); w",
+)
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize("view", VIEWS)
+def test_view_made_without_grad_mode_as_pytorch(
+    view: str, between: str, after: str
+) -> None:
+    agree(f"{view}; {between}; {after}")

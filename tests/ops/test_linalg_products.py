@@ -119,3 +119,28 @@ def test_error_is_pytorchs(code: str) -> None:
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, float("inf")])
 def test_cdist_of_order(p: float) -> None:
     compare(lambda m, a, b: m.cdist(a, b, p), X(2, 4, 3), X(5, 3))
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "m.addmm(c, a, b)",
+        "m.addmm(c, a, b, beta=0.3, alpha=1.7)",
+        "m.addmm(c, a, b, beta=0)",
+        "m.addmv(c[:, 0], a, b[:, 0])",
+        "m.baddbmm(c[None], a[None], b[None], alpha=1.7)",
+        "m.nn.functional.linear(a, b.T, c[0])",
+    ],
+)
+def test_sum_of_a_product_is_rounded_once(code: str, kind: str) -> None:
+    """Half types: the product isn't rounded before the sum."""
+    results = []
+    for module in (oracle, torch):
+        made = {"m": module}
+        for name, shape in {"a": (12, 9), "b": (9, 7), "c": (12, 7)}.items():
+            count = shape[0] * shape[1]
+            wave = [((i * 37) % 101 - 50) / 64 for i in range(count)]
+            made[name] = module.tensor(wave).reshape(shape).to(getattr(module, kind))
+        results.append(eval(code, made).double().tolist())
+    assert results[1] == results[0]

@@ -244,6 +244,16 @@ SHAPES = (
     "x.new_zeros(2,3)",
     "x.new_full((2,),1j)",
     "t.range(1,3)",
+    "t.range(1,3,dtype=t.complex64)",
+    "t.range(1,3,dtype=t.bool)",
+    "t.arange(3,dtype=t.complex64)",
+    "t.arange(0,3,1,dtype=t.complex128)",
+    "t.split(x,split_size_or_sections=2)",
+    "t.split(tensor=x,split_size_or_sections=[1,2],dim=0)",
+    "t.split(x,2.0)",
+    "t.split(x)",
+    "t.split(x,split_size=2)",
+    "t.split(x,L(2))",
 )
 
 

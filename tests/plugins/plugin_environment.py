@@ -36,9 +36,7 @@ class Environment:
             script = self.bin / name
             script.write_text(f'#!/bin/sh\nexec "{self.bin}/python" {what} "$@"\n')
             script.chmod(0o755)
-        self.packages = Path(
-            sysconfig.get_path("purelib", vars={"base": str(folder)})
-        )
+        self.packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
         parent = sysconfig.get_path("purelib")
         (self.packages / "parent.pth").write_text(
             f"import site; site.addsitedir({parent!r})\n"

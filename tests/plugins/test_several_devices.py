@@ -20,7 +20,6 @@ from dispatchtorch.backend import register_backend
 from dispatchtorch.testing.mirror import mirror_backend
 
 
-
 @pytest.fixture(scope="module")
 def devices() -> Iterator[tuple[str, ...]]:
     """Two loopbacks, a mirror of cpu, and the tutorial's device in C where it can be."""
@@ -97,7 +96,9 @@ class Split(nn.Module):
         return self.third(x.to(self.places[2]))
 
 
-def train(places: tuple[str, str, str], steps: int = 4) -> tuple[list[float], nn.Module]:
+def train(
+    places: tuple[str, str, str], steps: int = 4
+) -> tuple[list[float], nn.Module]:
     torch.manual_seed(0)
     model = Split(places)
     images = torch.rand(6, 1, 6, 6)

@@ -131,4 +131,3 @@ def test_every_command_of_the_page_does_what_it_shows(tmp_path: Path) -> None:
                     if " demo " in command:
                         trained = time.perf_counter() - started
     assert trained < 300
-

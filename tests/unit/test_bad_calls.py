@@ -16,13 +16,14 @@ from dispatchtorch.dispatch.schema import REQUIRED, Argument
 # Functions and methods: each is called with every argument dropped or replaced in turn.
 FUNCTIONS = """abs acos exp log sin sqrt neg sign erf relu sigmoid tanh floor rsqrt
     atan2 cross cumsum cumprod logcumsumexp diff dot mv outer ger matmul gather
-    index_select masked_select flip roll rot90 tril triu diag diag_embed trace kron inner
+    index_select masked_select flip roll rot90 tril triu diag diag_embed kron inner
     polar complex hypot logaddexp nextafter addcmul cat stack unbind unsqueeze
     transpose select narrow_copy topk kthvalue logsumexp amax amin softmax log_softmax
     bincount histc inverse det renorm heaviside take zeros ones empty full
     take_along_dim tile unflatten unfold_copy chunk fft_fft channel_shuffle
     pixel_shuffle pixel_unshuffle""".split()
-METHODS = """add sub matmul mm cumsum cumprod gather index_select masked_select flip roll tril triu transpose select unfold expand permute reshape
+METHODS = """add sub matmul mm cumsum cumprod gather index_select masked_select flip roll tril triu
+    transpose select unfold expand permute reshape
     topk logsumexp amax softmax index_add renorm take""".split()
 NN_FUNCTIONS = """linear pixel_shuffle one_hot avg_pool2d""".split()
 WRONG: dict[str, Any] = {"str": "a", "list": ["a"], "dict": {}}

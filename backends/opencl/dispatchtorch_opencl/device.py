@@ -9,6 +9,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, _host_scalar
 from dispatchtorch_opencl import (
+    fft,
     indexing,
     linalg,
     nn,
@@ -22,7 +23,7 @@ from dispatchtorch_opencl.array import Memory, OpenCLArray, is_dense, row_major,
 
 __all__ = ["OpenCLBackend"]
 
-_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, special)
+_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, fft, special)
 
 
 class OpenCLBackend(Backend):

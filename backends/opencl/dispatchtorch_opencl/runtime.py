@@ -12,6 +12,8 @@ import numpy as np
 import pyopencl as cl
 from pyopencl.tools import ImmediateAllocator, MemoryPool
 
+from dispatchtorch.errors import OutOfMemoryError
+
 __all__ = ["Runtime", "find_devices"]
 
 #: Elements that one work item of a CPU device takes at least.
@@ -58,14 +60,14 @@ class Runtime:
     # Memory.
 
     def allocate(self, nbytes: int) -> Any:
-        """A buffer of the pool; MemoryError where the device has no room for it."""
+        """A buffer of the pool; OutOfMemoryError where the device has no room."""
         with self.lock:
             made = self._from_pool(nbytes)
             if made is None:
                 self.pool.free_held()
                 made = self._from_pool(nbytes)
             if made is None:
-                raise MemoryError(
+                raise OutOfMemoryError(
                     f"OpenCL out of memory: tried to allocate {nbytes} bytes on "
                     f"opencl:{self.index} ({self.allocated} in use)"
                 )

@@ -45,12 +45,47 @@ inline C erfinv_(C x) {
 }
 """
 
+# Orthogonal polynomials: the second one, and the one after ``a`` and ``b`` of degree k.
+_CHEBYSHEV = "2 * x * a - b"
+_POLYNOMIALS = {
+    "chebyshev_polynomial_t": ("x", _CHEBYSHEV),
+    "chebyshev_polynomial_u": ("2 * x", _CHEBYSHEV),
+    "chebyshev_polynomial_v": ("2 * x - 1", _CHEBYSHEV),
+    "chebyshev_polynomial_w": ("2 * x + 1", _CHEBYSHEV),
+    "hermite_polynomial_h": ("2 * x", "2 * x * a - 2 * k * b"),
+    "hermite_polynomial_he": ("x", "x * a - k * b"),
+    "laguerre_polynomial_l": ("1 - x", "((2 * k + 1 - x) * a - k * b) / (k + 1)"),
+    "legendre_polynomial_p": ("x", "((2 * k + 1) * x * a - k * b) / (k + 1)"),
+}
+
+
+def _polynomial(name: str, second: str, after: str, shifted: bool) -> Expression:
+    """The polynomial of degree ``y`` (rounded to zero; 0 for negative ones) at ``x``."""
+    helper = f"""
+inline C polynomial_(C x, C y) {{
+  const long n = (long)trunc(y);
+  if (n < 0) return 0;
+  if (n == 0) return 1;
+  {"x = 2 * x - 1;" if shifted else ""}
+  C b = 1, a = {second};
+  for (long i = 1; i < n && a == a; i++) {{
+    const C k = i, next = {after}; b = a; a = next; }}
+  return a;
+}}
+"""
+    return Expression(name, "polynomial_(x, y)", helpers=helper)
+
+
 _TABLE = {
     "lgamma": Expression("lgamma", "lgamma(x)"),
     "erfc": Expression("erfc", "erfc(x)"),
     "digamma": Expression("digamma", "digamma_(x)", helpers=_DIGAMMA),
     "erfinv": Expression("erfinv", "erfinv_(x)", helpers=_ERFINV),
 }
+for _name, _row in _POLYNOMIALS.items():
+    _TABLE[_name] = _polynomial(_name, *_row, False)
+    if _name.startswith("chebyshev"):
+        _TABLE["shifted_" + _name] = _polynomial("shifted_" + _name, *_row, True)
 
 
 def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:

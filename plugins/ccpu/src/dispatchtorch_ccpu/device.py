@@ -312,7 +312,7 @@ REDUCTIONS = {
     "any_": reduction("bitwise_or", 0, dtypes.bool),
     "all_": reduction("mul", 1, dtypes.bool),
 }
-OTHERS = {
+OTHERS: dict[str, Callable[..., Any]] = {
     "as_strided": as_strided,
     "copy_": copy_,
     "argmax_": argmax,

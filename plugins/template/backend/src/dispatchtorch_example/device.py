@@ -9,6 +9,7 @@ gives is described in ``dispatchtorch/backend.py``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def neg(x: ExampleArray) -> Any:
     return ExampleArray(memory, x.shape, _dense(x.shape), 0, x.dtype, x.index)
 
 
-KERNELS = {
+KERNELS: dict[str, Callable[..., Any]] = {
     "as_strided": as_strided,
     "copy_": copy_,
     "_view_dtype": view_dtype,
