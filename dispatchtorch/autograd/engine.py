@@ -421,7 +421,7 @@ def _taken(leaf: Tensor, grad: Tensor) -> Tensor:
     if backend.strides(grad._data) != backend.strides(leaf._data):
         return _copy_like(leaf, grad)
     base = grad._base
-    if base is None:
+    if base is None or type(grad) is not Tensor:
         return grad
     if getrefcount(base) > 3:  # by the view, by this name and by the call
         return _copy_like(leaf, grad)
