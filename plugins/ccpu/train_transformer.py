@@ -35,7 +35,7 @@ torch.manual_seed(0)
 text = torch.tensor([LETTERS.index(each) for each in TEXT])
 model = Model().to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-for step in range(60):
+for step in range(40):
     starts = torch.randint(0, len(text) - LENGTH - 1, (8,))
     rows = torch.stack([text[i : i + LENGTH + 1] for i in starts.tolist()]).to(device)
     scores = model(rows[:, :-1])
