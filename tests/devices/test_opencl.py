@@ -317,3 +317,20 @@ def test_losses_and_normalisation():
     table = torch.randn(10, 4)
     embedded = with_gradients(lambda t, k: F.embedding(k, t))
     compare(embedded, table, torch.randint(0, 10, (3, 7)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("shape", [(8, 5), (3, 4, 6, 7), (2, 3, 1, 1)])
+def test_batch_normalisation(shape, affine):
+    def normalised(x, w, b):
+        mean, var = torch.zeros_like(w.detach()), torch.ones_like(w.detach())
+        given = (w, b) if affine else (None, None)
+        made = F.batch_norm(x, mean, var, *given, training=True, momentum=0.3)
+        if not affine:
+            made = made + (w + b).sum()
+        return made, mean, var
+
+    x, c = torch.randn(shape) + 3, shape[1]
+    function = with_gradients(normalised)
+    weight = torch.rand(c) + 0.5
+    compare(function, x, weight, torch.randn(c), rtol=1e-3, atol=1e-3)

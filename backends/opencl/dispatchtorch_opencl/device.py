@@ -9,6 +9,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, _host_scalar
 from dispatchtorch_opencl import (
+    _norm,
     fft,
     indexing,
     linalg,
@@ -23,7 +24,7 @@ from dispatchtorch_opencl.array import Memory, OpenCLArray, is_dense, row_major,
 
 __all__ = ["OpenCLBackend"]
 
-_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, fft, special)
+_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, _norm, fft, special)
 
 
 class OpenCLBackend(Backend):
