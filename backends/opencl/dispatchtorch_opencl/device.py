@@ -24,7 +24,16 @@ from dispatchtorch_opencl.array import Memory, OpenCLArray, is_dense, row_major,
 
 __all__ = ["OpenCLBackend"]
 
-_FAMILIES: tuple[Any, ...] = (pointwise, indexing, reduction, linalg, nn, _norm, fft, special)
+_FAMILIES: tuple[Any, ...] = (
+    pointwise,
+    indexing,
+    reduction,
+    linalg,
+    nn,
+    _norm,
+    fft,
+    special,
+)
 
 
 class OpenCLBackend(Backend):
