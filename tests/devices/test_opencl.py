@@ -334,3 +334,39 @@ def test_batch_normalisation(shape, affine):
     function = with_gradients(normalised)
     weight = torch.rand(c) + 0.5
     compare(function, x, weight, torch.randn(c), rtol=1e-3, atol=1e-3)
+
+
+# Transforms and special functions.
+
+
+@pytest.mark.parametrize("n", [1, 2, 12, 60, 64, 125, 1021])
+def test_fourier_transforms_of_any_size(n):
+    def both(x):
+        y = torch.fft.fft(x)
+        back = torch.fft.ifft(y.t(), dim=0)
+        return torch.view_as_real(y), torch.view_as_real(back)
+
+    compare(both, torch.randn(3, n), rtol=1e-3, atol=1e-3)
+    compare(
+        lambda x: torch.fft.irfft(torch.fft.rfft(x, norm="ortho")), torch.randn(2, 20)
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["i0", "i0e", "i1", "i1e", "log_ndtr", "gammaln", "digamma", "erfc"]
+)
+def test_special_functions(name):
+    x = torch.linspace(-19.7, 20, 101)
+    compare(getattr(torch.special, name), x, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chebyshev_polynomial_t", "hermite_polynomial_he", "laguerre_polynomial_l",
+        "legendre_polynomial_p", "shifted_chebyshev_polynomial_w",
+    ],
+)  # fmt: skip
+def test_orthogonal_polynomials(name):
+    x, n = torch.rand(9), torch.arange(-1.0, 8)
+    compare(getattr(torch.special, name), x, n, rtol=1e-3, atol=1e-3)

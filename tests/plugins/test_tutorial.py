@@ -29,7 +29,8 @@ def written() -> dict[str, str]:
     files: dict[str, str] = {}
     for _, title, text in blocks():
         if title:
-            files[title] = files.get(title, "") + text
+            before = f"{files[title]}\n\n" if title in files else ""
+            files[title] = before + text.strip("\n") + "\n"
     return files
 
 

@@ -83,9 +83,13 @@ __kernel void pack(__global {c}* o, __global const {types.STORAGE[dtype]}* x, lo
       for (long k = 0; k < K; k++)
         for (int r = 0; r < {width}; r++)
           to[k * {width} + r] = {types.load(dtype, "x", "p + k * xk + r")};
+    }} else if (full == {width}) {{
+      for (long k = 0; k < K; k++)
+        for (int r = 0; r < {width}; r++)
+          to[k * {width} + r] = {types.load(dtype, "x", "p + r * xr + k * xk")};
     }} else {{
-      for (int r = 0; r < {width}; r++)
-        for (long k = 0; k < K; k++)
+      for (long k = 0; k < K; k++)
+        for (int r = 0; r < {width}; r++)
           to[k * {width} + r] = r < full ? {types.load(dtype, "x", "p + r * xr + k * xk")}
             : 0;
     }}

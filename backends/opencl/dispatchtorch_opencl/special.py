@@ -45,6 +45,42 @@ inline C erfinv_(C x) {
 }
 """
 
+# Modified Bessel functions of the first kind, of order 0 or 1, times exp(-|x|): the power
+# series, whose terms are all positive, and Hankel's expansion from 30 on.
+_BESSEL_I = """
+inline C bessel_i(C x, int order) {
+  const C a = fabs(x);
+  if (a != a) return a;
+  C sum = 1, term = 1;
+  if (a < 30) {
+    const C q = a * a / 4;
+    for (int k = 1; k < 100 && term > sum * (C)1e-18; k++) {
+      term *= q / ((C)k * (C)(k + order)); sum += term; }
+    sum *= exp(-a);
+    return order ? sum * x / 2 : sum;
+  }
+  for (int k = 1; k < 20; k++) {
+    const C odd = 2 * k - 1;
+    term *= -((C)(4 * order) - odd * odd) / ((C)(8 * k) * a); sum += term; }
+  sum /= sqrt(2 * (C)3.14159265358979323846 * a);
+  return order ? copysign(sum, x) : sum;
+}
+"""
+# exp(x²) erfc(x): a continued fraction from 4 on; and the normal distribution's logarithm.
+_ERFCX = """
+inline C erfcx_(C x) {
+  if (x < 4) return exp(x * x) * erfc(x);
+  C tail = x;
+  for (int k = 60; k > 0; k--) tail = x + (C)(0.5 * k) / tail;
+  return (C)0.56418958354775628695 / tail;
+}
+inline C log_ndtr_(C x) {
+  const C t = x * (C)0.70710678118654752440;
+  if (x < -1) return log(erfcx_(-t) / 2) - t * t;
+  return log1p(-erfc(t) / 2);
+}
+"""
+
 # Orthogonal polynomials: the second one, and the one after ``a`` and ``b`` of degree k.
 _CHEBYSHEV = "2 * x * a - b"
 _POLYNOMIALS = {
@@ -81,7 +117,15 @@ _TABLE = {
     "erfc": Expression("erfc", "erfc(x)"),
     "digamma": Expression("digamma", "digamma_(x)", helpers=_DIGAMMA),
     "erfinv": Expression("erfinv", "erfinv_(x)", helpers=_ERFINV),
+    "erfcx": Expression("erfcx", "erfcx_(x)", helpers=_ERFCX),
+    "log_ndtr": Expression("log_ndtr", "log_ndtr_(x)", helpers=_ERFCX),
 }
+for _order in (0, 1):
+    _scaled = f"bessel_i(x, {_order})"
+    for _name in (f"i{_order}", f"modified_bessel_i{_order}"):
+        _code = f"{_scaled} * exp(fabs(x))"
+        _TABLE[_name] = Expression(_name, _code, helpers=_BESSEL_I)
+    _TABLE[f"i{_order}e"] = Expression(f"i{_order}e", _scaled, helpers=_BESSEL_I)
 for _name, _row in _POLYNOMIALS.items():
     _TABLE[_name] = _polynomial(_name, *_row, False)
     if _name.startswith("chebyshev"):
