@@ -31,7 +31,7 @@ def measure(case: Case, device: str, rounds: int) -> tuple[float, float]:
 
     sides = []
     for module, place in (
-        (torch, "cpu" if device == "loopback" else device),
+        (torch, _its_device(torch, device)),
         (dispatchtorch, device),
     ):
         run = case.make(module, place)
@@ -41,6 +41,13 @@ def measure(case: Case, device: str, rounds: int) -> tuple[float, float]:
         for module, place, run, count, times in sides:
             times.append(_time(module, place, run, count))
     return tuple(statistics.median(times) for *_, times in sides)  # type: ignore[return-value]
+
+
+def _its_device(torch: Any, device: str) -> str:
+    """The device of PyTorch's that a device is compared with: ``cpu`` where it has none."""
+    kind = device.partition(":")[0]
+    has = getattr(getattr(torch, kind, None), "is_available", lambda: kind == "meta")
+    return device if has() else "cpu"
 
 
 def _repeats(run: Callable[[], Any]) -> int:

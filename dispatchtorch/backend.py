@@ -236,6 +236,12 @@ class Backend(_KernelTable):
     def memory_stats(self, index: int) -> dict[str, int]:
         return {}
 
+    def mem_get_info(self, index: int) -> tuple[int, int]:
+        """(free, total) bytes of a device's memory."""
+        raise NotImplementedError(
+            f"device '{self.device_type}' doesn't say how much memory is free"
+        )
+
     def generator(self, index: int) -> Any:
         """The device's default random generator; None: numbers are drawn on the host."""
         return None

@@ -75,6 +75,10 @@ class _Functions:
         """The backend's memory figures in bytes."""
         return self._backend().memory_stats(self._index(device))
 
+    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
+        """(free, total) memory of the device in bytes."""
+        return self._backend().mem_get_info(self._index(device))
+
     def memory_allocated(self, device: Any = None) -> int:
         """Bytes in use by tensors."""
         return self.memory_stats(device).get("allocated", 0)

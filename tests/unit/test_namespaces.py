@@ -105,3 +105,12 @@ def test_a_warning_about_sizes_points_at_the_line_that_called() -> None:
         warnings.simplefilter("always")
         torch.nn.functional.mse_loss(torch.ones(2, 3), torch.ones(2, 1))
     assert [w.filename for w in caught] == [__file__]
+
+
+def test_a_device_that_cannot_tell_its_free_memory_says_so() -> None:
+    import pytest
+
+    import dispatchtorch as torch
+
+    with pytest.raises(NotImplementedError, match="'loopback' doesn't say how much"):
+        torch.loopback.mem_get_info()
