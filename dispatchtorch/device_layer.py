@@ -578,7 +578,7 @@ def _viewing(op: Operator, keys: int, inner: Function) -> Function:
     if not keys & K.INFERENCE_MODE and keys & DIFFERENTIABLE_MASK:
         lines += [
             "    view._keys |= VIEW",
-            "    if not tls.mask & AUTOGRAD: made_without_grad(view)",
+            "    if ACTIVE and not tls.mask & AUTOGRAD: made_without_grad(view)",
         ]
     lines.append("    return view")
     constants = {

@@ -35,7 +35,8 @@ from dispatchtorch.dispatch.derivative import Derivative
 from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE, LAZY, VIEW, allocate
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator
-from dispatchtorch.dtypes import DIFFERENTIABLE_MASK, SCALAR_MASK
+from dispatchtorch.dtypes import DIFFERENTIABLE_MASK, DTYPE_MASK, SCALAR_MASK
+from dispatchtorch.lift import Pointwise
 from dispatchtorch.tensor import Tensor, alias
 
 __all__ = ["AutogradLayer", "ViewLayer"]
@@ -259,6 +260,21 @@ class _Recorder:
             )
         return argument.is_tensor and not argument.is_list
 
+    def _all_differentiable(self) -> bool:
+        """Whether an operand that brought autograd's key in has a formula."""
+        tensors = {n for n, a in self.arguments.items() if a.is_tensor}
+        return not self.inplace and tensors == set(self.derivative.arguments)
+
+    def _stays_floating(self) -> bool:
+        """Whether the result is differentiable whenever the operands are."""
+        lift = self.op.lift
+        found = self.keys & DTYPE_MASK
+        return (
+            isinstance(lift, Pointwise)
+            and lift.result in ("same", "float")
+            and found & DIFFERENTIABLE_MASK == found
+        )
+
     def _is_tensor_list(self, name: str) -> bool:
         argument = self.arguments.get(name)
         return argument is not None and argument.is_list and argument.is_tensor
@@ -465,9 +481,11 @@ class _Recorder:
             body.append(f"check_inplace({names[0]})")
         if len(edges) > 1 or self.lists:
             none = " and ".join(map(self._none, edges, derivative.arguments))
-            body.append(f"if {none}: return inner({listed})")
+            if not self._all_differentiable():
+                body.append(f"if {none}: return inner({listed})")
         elif self.arguments[derivative.arguments[0]].base == "Tensor":
-            body.append(f"if e0 is None: return inner({listed})")
+            if not self._all_differentiable():
+                body.append(f"if e0 is None: return inner({listed})")
         if original:
             first = names[0]
             users = [
@@ -479,7 +497,7 @@ class _Recorder:
                 f"original = {first}.clone() if {' or '.join(users)} else {first}"
             )
         body.append(f"r = inner({listed})")
-        if not self.inplace and not self.several:
+        if not self.inplace and not self.several and not self._stays_floating():
             # A result that can't carry a gradient (a cast to int) isn't recorded.
             body.append("if not r._keys & DIFFERENTIABLE: return r")
         body.append("node = new(NodeType)")

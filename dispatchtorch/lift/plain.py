@@ -29,7 +29,8 @@ class Plain(Lift):
     """Natives in place of tensors, everything else as the schema says.
 
     Where the operator declares a preparation, that gives the kernel's arguments (with
-    tensors still in place of natives).
+    tensors still in place of natives). One that is marked ``only_checks`` returns them as
+    they came.
     """
 
     def __init__(self, *, has_out: bool = True) -> None:
@@ -55,12 +56,16 @@ class Plain(Lift):
         lines = []
         if op.prepare is not None:
             constants["prepare"] = op.prepare
-            lines.append(f"args = prepare({listed})")
-            call = (
-                "r = fn(*[a._data if type(a) is Tensor else a if type(a) in PLAIN "
-                "else natives(a) for a in args])"
-            )
-            constants.update(natives=natives, Tensor=Tensor, PLAIN=_PLAIN_TYPES)
+            if getattr(op.prepare, "only_checks", False):
+                lines.append(f"prepare({listed})")
+                call = f"r = fn({', '.join(_native_term(a) for a in arguments)})"
+            else:
+                lines.append(f"args = prepare({listed})")
+                call = (
+                    "r = fn(*[a._data if type(a) is Tensor else a if type(a) in PLAIN "
+                    "else natives(a) for a in args])"
+                )
+                constants.update(natives=natives, Tensor=Tensor, PLAIN=_PLAIN_TYPES)
         else:
             call = f"r = fn({', '.join(_native_term(a) for a in arguments)})"
         lines += guarded(backend, call, "failed(error)")

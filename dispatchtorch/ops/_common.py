@@ -94,6 +94,8 @@ def wrap_dims(dims: Any, ndim: int) -> tuple[int, ...]:
 
 def reduction_dims(dims: Any, ndim: int) -> tuple[int, ...]:
     """The dims of a reduction: all of them for None or an empty list, sorted."""
+    if type(dims) is tuple and len(dims) == 1 and 0 <= dims[0] < ndim:
+        return dims
     if dims is None or (type(dims) is not int and len(dims) == 0):
         return tuple(range(ndim))
     wrapped = wrap_dims(dims, ndim)

@@ -77,10 +77,16 @@ def overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return False
 
 
-def _sum_over(grad: Tensor, dims: range) -> Any:
-    from dispatchtorch.ops._common import strict
+_sum: Any = None  # the entry of sum.dim_IntList, once it was wanted
 
-    return getattr(strict, "sum.dim_IntList")(grad, tuple(dims))
+
+def _sum_over(grad: Tensor, dims: tuple[int, ...]) -> Any:
+    global _sum
+    if _sum is None:
+        from dispatchtorch.ops._common import strict
+
+        _sum = getattr(strict, "sum.dim_IntList")
+    return _sum(grad, dims)
 
 
 def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -90,7 +96,7 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
         return grad  # no dims would mean all dims
     lead = len(own) - len(shape)
     if own[lead:] == shape:
-        return _sum_over(grad, range(lead))  # type: ignore[no-any-return]
+        return _sum_over(grad, (0,) if lead == 1 else tuple(range(lead)))  # type: ignore[no-any-return]
     dims = list(range(lead))
     dims += [i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1]
     grad = grad.sum(dims, True)

@@ -114,6 +114,7 @@ def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
+_check_mm.only_checks = True  # type: ignore[attr-defined]
 mm.prepare = _check_mm
 derive(
     mm,
@@ -319,6 +320,9 @@ def _addmm_arguments(self, mat1, mat2, beta, alpha):
     ):
         self.expand(shape)  # raises what PyTorch does
     return self, mat1, mat2, beta, alpha
+
+
+_addmm_arguments.only_checks = True  # it returns them as they came
 
 
 def scaled(t: Any, scale: Any) -> Any:
