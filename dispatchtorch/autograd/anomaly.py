@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from dispatchtorch.autograd.layer import ANOMALY
+from dispatchtorch.autograd.recorder import ANOMALY
 from dispatchtorch.dispatch import state
 
 __all__ = ["detect_anomaly", "is_anomaly_enabled", "set_detect_anomaly"]

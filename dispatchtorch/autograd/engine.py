@@ -15,7 +15,7 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.autograd.node import Node
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import AUTOGRAD, SPARSE, VIEW
+from dispatchtorch.dispatch.keys import AUTOGRAD, PYTHON, SPARSE, VIEW
 from dispatchtorch.dispatch.operator import get_operator
 from dispatchtorch.ops._common import contiguous_strides
 from dispatchtorch.ops._geometry import sum_to
@@ -437,9 +437,15 @@ def _sum(have: Tensor, grad: Tensor) -> Tensor:
 
 def _copy_like(leaf: Tensor, grad: Tensor) -> Tensor:
     """A copy of a gradient in the strides of its leaf."""
-    grad = grad.detach()
+    if grad._keys & AUTOGRAD:
+        grad = grad.detach()
+    made = grad.clone()
     if leaf._keys & SPARSE or grad.device != leaf.device:
-        return grad.clone()
+        return made
+    if not (leaf._keys | made._keys) & PYTHON:
+        strides = leaf._backend.strides
+        if strides(made._data) == strides(leaf._data):
+            return made
     return grad.new_empty_strided(*_dense(leaf)).copy_(grad)
 
 

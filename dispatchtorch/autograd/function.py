@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from dispatchtorch.autograd.layer import SAVED_HOOKS, _pack
 from dispatchtorch.autograd.node import (
     RELEASED,
     Node,
@@ -16,6 +15,7 @@ from dispatchtorch.autograd.node import (
     unpack,
     version_of,
 )
+from dispatchtorch.autograd.saved import SAVED_HOOKS, pack
 from dispatchtorch.autograd.views import rebase_history, renew
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
@@ -313,7 +313,7 @@ def _record(
         if t is not None and nr is not None:
             t = alias(t)
         if state.tls.include & SAVED_HOOKS:
-            packed, version = _pack(t)
+            packed, version = pack(t)
         else:
             packed, version = t, version_of(t) if t is not None else 0
         saved.append((packed, version, nr))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dispatchtorch.autograd.engine import queue_callback
-from dispatchtorch.autograd.layer import SAVED_HOOKS
 from dispatchtorch.autograd.node import Node, accumulate_node
+from dispatchtorch.autograd.saved import SAVED_HOOKS
 from dispatchtorch.dispatch import state
 from dispatchtorch.tensor import Tensor
 

@@ -29,10 +29,12 @@ class Derivative:
 
     ``formulas``: by argument name; or ``joint``: one function that returns the gradients
     of ``arguments`` together. ``outputs``: the indices of differentiable results.
+    ``commutes``: the two formulas are one, so that equal operands get equal gradients.
     """
 
     __slots__ = (
         "arguments",
+        "commutes",
         "formulas",
         "joint",
         "name",
@@ -55,6 +57,7 @@ class Derivative:
         self.name = name
         self.number_name: str | None = None
         self.outputs = outputs
+        self.commutes = False
         self.needed = {
             a: parameters_of(joint if joint is not None else formulas[a])
             for a in arguments
@@ -81,16 +84,19 @@ def derive(
     name_: str | None = None,
     number_name_: str | None = None,
     outputs_: tuple[int, ...] | None = None,
+    commutes_: bool = False,
     **formulas: Formula,
 ) -> None:
     """Declares a formula for each differentiable argument of ``op``.
 
     ``name_`` is the node's name where it isn't the operator's; ``number_name_`` that of
-    calls with a Python number for an operand.
+    calls with a Python number for an operand. ``commutes_`` says that ``self`` and
+    ``other`` may change places, so that a square needs one product, not two.
     """
     arguments = tuple(formulas)
     made = Derivative(formulas, None, arguments, name_, outputs_)
     made.number_name = number_name_
+    made.commutes = commutes_
     _attach(op, made)
 
 

@@ -1,8 +1,8 @@
 """Thread-local state of dispatch: which layers are masked out or switched on.
 
-Generated entry functions run with this module as their globals. ``ACTIVE`` counts the
-threads whose state isn't the default; while it is 0, a call doesn't look at thread-local
-storage at all.
+Generated entry functions run with this module as their globals. ``ACTIVE`` holds an item
+for each thread whose state isn't the default; while it is empty, a call doesn't look at
+thread-local storage at all. It is a list since its append and pop are atomic.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ class _ThreadState(threading.local):
 
 
 tls = _ThreadState()
-ACTIVE = 0
-_lock = threading.Lock()
+ACTIVE: list[None] = []
 
 
 def update(mask: int, include: int) -> tuple[int, int]:
@@ -41,15 +40,15 @@ def update(mask: int, include: int) -> tuple[int, int]:
 
 def switch(old_mask: int, old_include: int, mask: int, include: int) -> None:
     """As ``update``, where the caller knows what is set."""
-    global ACTIVE
     if mask != old_mask:
         tls.mask = mask
     if include != old_include:
         tls.include = include
-    active = mask != -1 or include != 0
-    if active is not (old_mask != -1 or old_include != 0):
-        with _lock:
-            ACTIVE += 1 if active else -1
+    if mask != -1 or include:
+        if old_mask == -1 and not old_include:
+            ACTIVE.append(None)
+    elif old_mask != -1 or old_include:
+        ACTIVE.pop()
 
 
 def restore(before: tuple[int, int]) -> None:

@@ -155,6 +155,7 @@ mul = binary("mul")
 # Real factors are told from complex ones here, which is quicker than to ask conj.
 derive(
     mul,
+    commutes_=True,
     self=lambda grad, other: (
         grad * other
         if type(other) is Tensor and not other._keys & COMPLEX_MASK

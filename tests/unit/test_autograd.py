@@ -448,3 +448,26 @@ def test_writing_to_a_saved_index_is_an_error(device: str) -> None:
     index[0] = 2
     with pytest.raises(RuntimeError, match="is at version 1; expected version 0"):
         picked.sum().backward()
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_square_has_twice_the_gradient_of_a_factor(hooked):
+    x = torch.tensor([1.0, 2.0, -3.0], requires_grad=True)
+    y = x * x
+    seen = []
+    if hooked:
+        y.grad_fn.register_hook(lambda grads, _: seen.append(grads))
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    assert torch.equal(first, 2 * x)
+    (second,) = torch.autograd.grad((first * first).sum(), x)
+    assert torch.equal(second, 8 * x)
+    if hooked:
+        assert [[torch.equal(g, x) for g in grads] for grads in seen][0] == [True] * 2
+
+
+def test_the_first_gradient_of_an_expanded_sum_has_memory_of_its_own():
+    x = torch.ones(3, requires_grad=True)
+    x.sum().backward()
+    assert x.grad.stride() == (1,)
+    x.grad[0] = 5.0
+    assert x.grad.tolist() == [5.0, 1.0, 1.0]

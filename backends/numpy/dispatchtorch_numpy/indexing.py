@@ -83,11 +83,14 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("clone")
     def clone(x: Any, memory_format: Any) -> Any:
-        # Dense arrays keep their strides; all else is the core's to decide.
-        flags = x.flags
-        if memory_format is not None or not (flags.c_contiguous or flags.f_contiguous):
+        # Dense arrays keep their strides, expanded numbers have no order to keep; all
+        # else is the core's to decide.
+        if memory_format is not None:
             return NotImplemented
-        return x.copy("K")
+        flags = x.flags
+        if flags.c_contiguous or flags.f_contiguous:
+            return x.copy("K")
+        return x.copy() if x.ndim == 1 or not any(x.strides) else NotImplemented
 
     # Views that NumPy makes faster than by strides.
 
