@@ -18,13 +18,23 @@ Kernels
     kernel returns ``NotImplemented`` to decline a call; the next candidate is tried.
     What each primitive is given is said where it is declared, in ``dispatchtorch.ops``;
     ``dispatchtorch coverage --device D`` lists those that a device lacks.
+
+Streams and events
+    A device that has finished when a kernel returns needs none of their methods: the
+    defaults are :class:`Synchronous`. An asynchronous one overrides the methods under
+    "Streams" and "Events" together; native streams and events are whatever its library
+    has. The current index and the current streams belong to the calling thread. The core
+    makes ``torch.Stream``, ``torch.Event``, ``torch.accelerator`` and
+    ``torch.<device type>`` of them.
 """
 
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +52,7 @@ __all__ = [
     "Handle",
     "Kernel",
     "Overlay",
+    "Synchronous",
     "current_accelerator",
     "get_backend",
     "register_backend",
@@ -133,6 +144,9 @@ class Backend(_KernelTable):
     guard: contextvars.Context | None = None
     #: dtypes the device has; None for all.
     dtypes: frozenset[DType] | None = None
+    #: Bits of keysets by the ``dtype`` attribute of native arrays, where that tells
+    #: more quickly than :meth:`dtype`; None where it doesn't.
+    dtype_bits: Mapping[Any, int] | None = None
     #: Whether tensors of this device are host memory that NumPy can see.
     is_host: bool = False
     #: Whether there may be several devices of this type, told apart by an index.
@@ -145,6 +159,7 @@ class Backend(_KernelTable):
         self.kernels = {}
         self.name = self.device_type
         self.key = keys.allocate("device", self.device_type)
+        self._thread = _ThreadDevice()
         self.version = ""
 
     def __repr__(self) -> str:
@@ -181,11 +196,39 @@ class Backend(_KernelTable):
         return 1
 
     def current_device(self) -> int:
-        """The index that a device without one means."""
-        return 0
+        """The index that a device without one means in this thread."""
+        return self._thread.index
+
+    def set_device(self, index: int) -> None:
+        """Makes an index (checked by the core) this thread's current one."""
+        self._thread.index = index
 
     def device_name(self, index: int) -> str:
         return f"{self.device_type}:{index}"
+
+    def can_access_peer(self, index: int, peer: int) -> bool:
+        """Whether kernels on device ``index`` can read memory of device ``peer``."""
+        return False
+
+    def device_properties(self, index: int) -> dict[str, Any]:
+        """What ``get_device_properties`` shows besides ``name`` and ``total_memory``."""
+        return {}
+
+    def capability(self, index: int) -> tuple[int, int]:
+        """(major, minor) of the hardware's generation, as ``cuda``'s (9, 0)."""
+        raise NotImplementedError(
+            f"device '{self.device_type}' has no compute capability"
+        )
+
+    def namespace(self) -> dict[str, Any]:
+        """Names to add to ``torch.<device type>``, or to put in place of the core's.
+
+        Functions, classes and modules (these importable as
+        ``dispatchtorch.<device type>.<name>``). With an ``"__all__"``, the namespace has
+        these names and no others of the core's. Asked once, when the first name is looked
+        up and the device is available; it may import what it needs.
+        """
+        return {}
 
     def shape(self, array: Native) -> tuple[int, ...]:
         return array.shape  # type: ignore[no-any-return]
@@ -231,10 +274,35 @@ class Backend(_KernelTable):
         )
 
     def synchronize(self, index: int) -> None:
-        """Waits until the device's queued work is done."""
+        """Waits until all queued work of a device is done."""
 
-    def memory_stats(self, index: int) -> dict[str, int]:
+    def generator(self, index: int) -> Any:
+        """The device's default random generator; None: numbers are drawn on the host."""
+        return None
+
+    def new_generator(self, index: int) -> Any:
+        """A further generator of a device, seeded with the default seed, or None."""
+        own = self.generator(index)
+        return None if own is None else type(own)()
+
+    # Memory figures.
+
+    def memory_stats(self, index: int) -> dict[str, Any]:
+        """Figures in bytes, as far as they are known.
+
+        ``allocated`` and ``max_allocated`` (in use by tensors), ``reserved`` and
+        ``max_reserved`` (held by the allocator), ``total`` (the device's memory),
+        ``allocations`` (how many are in use). Names with a dot
+        (``"num_alloc_retries"`` too) are passed on to ``torch.<type>.memory_stats()`` as
+        they are.
+        """
         return {}
+
+    def reset_peak_memory_stats(self, index: int) -> None:
+        """Sets ``max_allocated`` and ``max_reserved`` to what is in use now."""
+
+    def reset_accumulated_memory_stats(self, index: int) -> None:
+        """Sets figures that only grow (counts of allocations) to 0."""
 
     def mem_get_info(self, index: int) -> tuple[int, int]:
         """(free, total) bytes of a device's memory."""
@@ -242,9 +310,155 @@ class Backend(_KernelTable):
             f"device '{self.device_type}' doesn't say how much memory is free"
         )
 
-    def generator(self, index: int) -> Any:
-        """The device's default random generator; None: numbers are drawn on the host."""
-        return None
+    def empty_cache(self) -> None:
+        """Gives memory that the allocator holds and no tensor uses back."""
+
+    def empty_host_cache(self) -> None:
+        """The same for page-locked host memory."""
+
+    def set_memory_fraction(self, fraction: float, index: int) -> None:
+        """Limits the allocator to a part (0 … 1) of a device's memory."""
+        raise NotImplementedError(
+            f"device '{self.device_type}' can't limit its allocator"
+        )
+
+    # Page-locked host memory, from which copies run beside other work.
+
+    def pin_memory(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A copy of a host array in page-locked memory; itself where that is no use."""
+        return array
+
+    def is_pinned(self, array: np.ndarray[Any, Any]) -> bool:
+        """Whether a host array's memory is page-locked for this device."""
+        return False
+
+    # Streams. The defaults are those of a device without queues: see Synchronous.
+
+    def new_stream(self, index: int, priority: int = 0) -> Any:
+        """A new queue; lower numbers of ``priority`` come first, 0 is the default."""
+        return Synchronous.stream(index)
+
+    def external_stream(self, index: int, handle: int) -> Any:
+        """A stream that another library made, by the number its driver knows it by."""
+        raise NotImplementedError(
+            f"device '{self.device_type}' takes no streams of other libraries"
+        )
+
+    def default_stream(self, index: int) -> Any:
+        """The stream that a thread uses as long as it sets no other."""
+        return Synchronous.stream(index, 0)
+
+    def current_stream(self, index: int) -> Any:
+        """The stream of a device that kernels called in this thread go to."""
+        found = self._thread.streams.get(index)
+        return self.default_stream(index) if found is None else found
+
+    def set_stream(self, index: int, stream: Any) -> None:
+        """Makes a native stream this thread's current one of a device."""
+        self._thread.streams[index] = stream
+
+    def stream_index(self, stream: Any) -> int:
+        """The index of the device that a stream belongs to."""
+        return stream.index  # type: ignore[no-any-return]
+
+    def stream_id(self, stream: Any) -> int:
+        """A number that equal streams of a device share; 0 for the default one."""
+        return stream.id  # type: ignore[no-any-return]
+
+    def stream_handle(self, stream: Any) -> int:
+        """The number by which the driver knows a stream (``cuda_stream``)."""
+        return self.stream_id(stream)
+
+    def stream_priority(self, stream: Any) -> int:
+        return 0
+
+    def stream_priority_range(self) -> tuple[int, int]:
+        """(lowest, highest) priority: (0, -1) where there are two."""
+        return 0, 0
+
+    def synchronize_stream(self, stream: Any) -> None:
+        """Waits until a stream's queued work is done."""
+
+    def query_stream(self, stream: Any) -> bool:
+        """Whether a stream's queued work is done."""
+        return True
+
+    def is_capturing(self, stream: Any) -> bool:
+        """Whether a stream records a graph instead of running."""
+        return False
+
+    def record_stream(self, array: Native, stream: Any) -> None:
+        """Keeps an array's memory from being used again before a stream is done with it.
+
+        Called for arrays that are used on another stream than the one they were made on.
+        """
+
+    # Events.
+
+    def new_event(self, index: int, timing: bool, blocking: bool, shared: bool) -> Any:
+        """An event that isn't recorded yet.
+
+        ``timing``: ``elapsed_ms`` will be asked; ``blocking``: waiting threads sleep;
+        ``shared``: for other processes too.
+        """
+        return Synchronous.event(index)
+
+    def record_event(self, event: Any, stream: Any) -> None:
+        """Marks the end of a stream's work so far with an event."""
+        event.record()
+
+    def wait_event(self, stream: Any, event: Any) -> None:
+        """Makes later work of a stream wait for an event (of another one), not the host."""
+
+    def query_event(self, event: Any) -> bool:
+        """Whether the work before a recorded event is done."""
+        return True
+
+    def synchronize_event(self, event: Any) -> None:
+        """Waits for the work before a recorded event."""
+
+    def elapsed_ms(self, start: Any, end: Any) -> float:
+        """Milliseconds between two events that were recorded with timing and are done."""
+        return (end.time - start.time) / 1e6  # type: ignore[no-any-return]
+
+    def event_handle(self, event: Any) -> int:
+        """The number by which the driver knows an event (``cuda_event``)."""
+        return id(event)
+
+
+class _ThreadDevice(threading.local):
+    """The current index and streams of a device type, each thread's own."""
+
+    def __init__(self) -> None:
+        self.index = 0
+        self.streams: dict[int, Any] = {}
+
+
+class Synchronous:
+    """Streams and events of devices whose kernels have finished when they return.
+
+    A stream is a name, nothing more; an event the host's time when it was recorded.
+    """
+
+    _numbers = itertools.count(1)
+
+    __slots__ = ("id", "index", "time")
+
+    def __init__(self, index: int, number: int) -> None:
+        self.index = index
+        self.id = number
+        self.time = 0
+
+    @classmethod
+    def stream(cls, index: int, number: int | None = None) -> Synchronous:
+        """A stream of device ``index``; number 0 is the default one."""
+        return cls(index, next(cls._numbers) if number is None else number)
+
+    event = stream
+
+    def record(self) -> None:
+        """Takes the time, in nanoseconds."""
+        self.time = time.perf_counter_ns()
 
 
 def _host_scalar(value: Any, dtype: dtypes.dtype) -> np.ndarray[Any, Any]:
@@ -415,7 +629,12 @@ codegen.device_keys = _device_keys
 
 
 def _check_type(name: str) -> None:
-    get_backend(name)
+    """Raises for a device type that no plugin brings and PyTorch doesn't know."""
+    if name not in _backends:
+        from dispatchtorch.plugins import PYTORCH_TYPES
+
+        if name not in PYTORCH_TYPES:
+            get_backend(name)
 
 
 _devices.check = _check_type

@@ -17,7 +17,11 @@ from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.codegen import compile_function
+from dispatchtorch.dispatch.codegen import (
+    compile_function,
+    compile_kernel,
+    inlined,
+)
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator, get_operator, invalidate
 from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
@@ -452,7 +456,14 @@ def _mixed_devices(op: Operator, keys: int) -> Function:
                 if argument.is_tensor:
                     keyset |= state.keys_of(a)  # type: ignore[attr-defined]
             return table[keyset & ~(K.AUTOGRAD | K.VIEW)](*moved)
-        names = sorted({str(t.device) for t in tensors}, key=lambda n: n == "cpu")
+        devices = [t.device for t in tensors]
+        first = devices[0]
+        other = next(device for device in devices if device != first)
+        if "meta" in (first.type, other.type):
+            raise RuntimeError(
+                f"Tensor on device {other} is not on the expected device {first}!"
+            )
+        names = sorted({str(device) for device in devices}, key=lambda n: n == "cpu")
         raise RuntimeError(
             "Expected all tensors to be on the same device, but found at least two "
             f"devices, {names[0]} and {names[1]}!"
@@ -495,28 +506,30 @@ def _writing(op: Operator, inner: Function, inference: bool) -> Function:
     if "pointwise" in op.tags:
         others = [a.name for a in op.schema.arguments[1:] if a.is_tensor]
     shares = " or ".join(f"getattr({n}, '_ver', None) is ver" for n in others)
-    lines = [
-        f"def kernel({listed}):",
-        f"    if {first}._base is not None: check_overlap({first})",
-        f"    if {first}._keys & INFERENCE: check_inference({first})",
-        f"    ver = {first}._ver",
-        # Tensors that share memory share their version.
-        f"    if ver is not None and ({shares}):" if shares else "",
-        f"        check_operands({first}, ({', '.join(others)},))" if shares else "",
-        f"    inner({listed})",
-        f"    ver = {first}._ver",
-        f"    if ver is None: {first}._ver = [1, 0]",
-        "    else: ver[0] += 1",
-        f"    return {first}",
-    ]
-    constants = {
+    constants: dict[str, Any] = {
         "check_operands": _check_operands,
-        "inner": inner,
         "check_overlap": check_overlap,
         "check_inference": _check_inference if not inference else _nothing,
         "INFERENCE": K.INFERENCE,
     }
-    return compile_function("\n".join(lines), "kernel", constants)
+    lines = [
+        f"if {first}._base is not None: check_overlap({first})",
+        f"if {first}._keys & INFERENCE: check_inference({first})",
+    ]
+    if shares:  # tensors that share memory share their version
+        lines += [
+            f"ver = {first}._ver",
+            f"if ver is not None and ({shares}):",
+            f"    check_operands({first}, ({', '.join(others)},))",
+        ]
+    lines += [
+        *inlined(inner, listed, "written", constants),
+        f"ver = {first}._ver",
+        f"if ver is None: {first}._ver = [1, 0]",
+        "else: ver[0] += 1",
+        f"return {first}",
+    ]
+    return compile_kernel(listed, lines, constants)
 
 
 def _check_operands(out: Tensor, operands: tuple[Any, ...]) -> None:
@@ -565,30 +578,28 @@ def _made_without_grad(view: Tensor) -> None:
 def _viewing(op: Operator, keys: int, inner: Function) -> Function:
     listed = ", ".join(a.name for a in op.schema.arguments)
     first = op.schema.arguments[0].name
-    lines = [
-        f"def kernel({listed}):",
-        f"    view = inner({listed})",
-        f"    ver = {first}._ver",
-        f"    if ver is None: ver = {first}._ver = [0, 0]",
-        "    view._ver = ver",
-        f"    base = {first}._base",
-        f"    view._base = {first} if base is None else base",
-        "    view._stamp = ver[1]",
-    ]
-    if not keys & K.INFERENCE_MODE and keys & DIFFERENTIABLE_MASK:
-        lines += [
-            "    view._keys |= VIEW",
-            "    if ACTIVE and not tls.mask & AUTOGRAD: made_without_grad(view)",
-        ]
-    lines.append("    return view")
-    constants = {
-        "inner": inner,
+    constants: dict[str, Any] = {
         "tls": state.tls,
         "made_without_grad": _made_without_grad,
         "AUTOGRAD": K.AUTOGRAD,
         "VIEW": K.VIEW,
     }
-    return compile_function("\n".join(lines), "kernel", constants)
+    lines = [
+        *inlined(inner, listed, "view", constants, ("_ver", "_base")),
+        f"ver = {first}._ver",
+        f"if ver is None: ver = {first}._ver = [0, 0]",
+        "view._ver = ver",
+        f"base = {first}._base",
+        f"view._base = {first} if base is None else base",
+        "view._stamp = ver[1]",
+    ]
+    if not keys & K.INFERENCE_MODE and keys & DIFFERENTIABLE_MASK:
+        lines += [
+            "view._keys |= VIEW",
+            "if ACTIVE and not tls.mask & AUTOGRAD: made_without_grad(view)",
+        ]
+    lines.append("return view")
+    return compile_kernel(listed, lines, constants)
 
 
 register_layer(DeviceLayer())

@@ -18,7 +18,7 @@ from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, PYTHON, SPARSE, VIEW
 from dispatchtorch.dispatch.operator import get_operator
 from dispatchtorch.ops._common import contiguous_strides
-from dispatchtorch.ops._geometry import sum_to
+from dispatchtorch.ops._geometry import sum_over, sum_to
 from dispatchtorch.tensor import Tensor, new_tensor, renew
 
 __all__ = ["accumulate", "queue_callback", "run_backward"]
@@ -487,11 +487,29 @@ def _run_pre_hooks(node: Node, grads: list[Tensor | None]) -> list[Tensor | None
 
 def _run_post_hooks(node: Node, results: Any, grads: list[Tensor | None]) -> Any:
     assert node.hooks is not None
+    results = [
+        grad if grad is None or entry is None else _fit_to(entry, grad, node, i)
+        for i, (entry, grad) in enumerate(zip(node.next, results, strict=True))
+    ]
     for hook in list(node.hooks.values()):
         made = hook(tuple(results), tuple(grads))
         if made is not None:
             results = list(made) if isinstance(made, (tuple, list)) else [made]
     return results
+
+
+def _fit_to(entry: Any, grad: Tensor, node: Node, index: int) -> Tensor:
+    """A gradient as the input that ``entry`` leads to takes it."""
+    if type(entry) is tuple:
+        child, number = entry
+        shape, keys = child.shape, child.keys
+        if type(shape) is list:
+            shape, keys = shape[number], keys[number]
+    else:
+        shape, keys = entry._data.shape, entry._keys
+    if grad._data.shape == shape and not (grad._keys ^ keys) & _DTYPE_MASK:
+        return grad
+    return _fit(grad, shape, keys, node, len(node.next) - index - 1)
 
 
 def _retain(node: Node, grads: list[Tensor | None], create_graph: bool) -> None:
@@ -511,7 +529,9 @@ def _fit(
     ``left``: how many of the node's gradients come after it.
     """
     own = grad._shape
-    if own != shape:
+    if own[1:] == shape and own:
+        grad = sum_over(grad, (0,))
+    elif own != shape:
         if not _expandable(shape, own):
             index = len(node.next) - left - 1
             raise RuntimeError(

@@ -155,6 +155,15 @@ class _FunctionMeta(type):
         )
 
 
+_VIEW_MADE_INSIDE = (
+    "This view was created inside a custom Function (or because an input was returned "
+    "as-is) and the autograd logic to handle view+inplace would override the custom "
+    "backward associated with the custom Function, leading to incorrect gradients. This "
+    "behavior is forbidden. You can fix this by cloning the output of the custom "
+    "Function."
+)
+
+
 class Function(metaclass=_FunctionMeta):
     """Subclass with static methods ``forward`` and ``backward``; call ``apply``.
 
@@ -293,11 +302,12 @@ def _record(
             made.append(t)
             continue
         if key in inputs or t._edge is not None:
-            t = alias(t) if t._base is None else t.view_as(t)
+            t = t.view_as(t)
         t._keys |= AUTOGRAD
         t._edge = (node, i)
         if t._base is not None:
             t._stamp = t._ver[1] if t._ver is not None else 0
+            t._autograd_meta().creation = _VIEW_MADE_INSIDE
         made.append(t)
     node.__dict__["_likes"] = likes
     node.shape = [None if like is None else like[0] for like in likes]

@@ -118,9 +118,14 @@ class set_grad_enabled(_Mode):
     __slots__ = ("mode",)
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(
+                "set_grad_enabled(): argument 'enabled' (position 1) must be bool, not "
+                f"{type(mode).__name__}"
+            )
         self.before = (state.tls.mask, state.tls.include)
         self.mode = mode
-        state.set_grad_enabled(bool(mode))
+        state.set_grad_enabled(mode)
 
     def clone(self) -> _Mode:
         return type(self)(self.mode)

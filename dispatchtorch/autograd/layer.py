@@ -18,7 +18,7 @@ from dispatchtorch.autograd.views import (
     renew,
 )
 from dispatchtorch.device_layer import positional_body
-from dispatchtorch.dispatch.codegen import compile_function
+from dispatchtorch.dispatch.codegen import compile_kernel, inlined
 from dispatchtorch.dispatch.derivative import Derivative
 from dispatchtorch.dispatch.keys import AUTOGRAD, LAZY, VIEW
 from dispatchtorch.dispatch.layer import Layer, register_layer
@@ -82,20 +82,14 @@ class ViewLayer(Layer):
                 )
             elif a.is_tensor:
                 checks.append(f"stale({a.name})")
-        lines = [
-            f"def kernel({listed}):",
-            f"    if {' or '.join(checks)}:",
-            f"        return renewed(({listed},))",
-        ]
+        lines = [f"if {' or '.join(checks)}: return renewed(({listed},))"]
         if "inplace" in op.tags and not keys & AUTOGRAD:
             first = arguments[0].name
             lines += [
-                f"    base = {first}._base",
-                f"    if base is not None and base._keys & AUTOGRAD and {first}._keys & "
-                "VIEW:",
-                f"        made_without_grad({first})",
+                f"base = {first}._base",
+                f"if base is not None and base._keys & AUTOGRAD and {first}._keys & "
+                f"VIEW: made_without_grad({first})",
             ]
-        lines.append(f"    return inner({listed})")
 
         writes = "inplace" in op.tags
 
@@ -112,14 +106,14 @@ class ViewLayer(Layer):
             return table[keyset](*args)
 
         constants = {
-            "inner": inner,
             "renewed": renewed,
             "stale": _stale,
             "made_without_grad": check_made_without_grad,
             "AUTOGRAD": AUTOGRAD,
             "VIEW": VIEW,
         }
-        return compile_function("\n".join(lines), "kernel", constants)
+        lines += [*inlined(inner, listed, "made", constants), "return made"]
+        return compile_kernel(listed, lines, constants)
 
 
 def _stale(value: Any) -> bool:

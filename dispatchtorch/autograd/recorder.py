@@ -28,7 +28,11 @@ from dispatchtorch.autograd.saved import (
 )
 from dispatchtorch.autograd.views import check_inplace, rebase_history
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.codegen import compile_function
+from dispatchtorch.dispatch.codegen import (
+    compile_function,
+    compile_kernel,
+    inlined,
+)
 from dispatchtorch.dispatch.derivative import Derivative
 from dispatchtorch.dispatch.keys import AUTOGRAD, INFERENCE, allocate
 from dispatchtorch.dispatch.operator import Operator
@@ -39,7 +43,6 @@ from dispatchtorch.tensor import alias
 __all__ = ["ANOMALY", "Recorder"]
 
 Kernel = Callable[..., Any]
-_new = object.__new__
 
 # Switched on by anomaly detection, for this thread.
 ANOMALY = allocate("layer", "anomaly")
@@ -279,7 +282,6 @@ class Recorder:
         node_type = self.node_class()
         constants: dict[str, Any] = {
             "inner": inner,
-            "new": _new,
             "NodeType": node_type,
             "sequence": next_sequence,
             "edge_of": edge_of,
@@ -327,11 +329,11 @@ class Recorder:
             body.append(
                 f"original = {first}.clone() if {' or '.join(users)} else {first}"
             )
-        body.append(f"r = inner({listed})")
+        at = len(body)
         if not self.inplace and not self.several and not self._stays_floating():
             # A result that can't carry a gradient (a cast to int) isn't recorded.
             body.append("if not r._keys & DIFFERENTIABLE: return r")
-        body.append("node = new(NodeType)")
+        body.append("node = NodeType()")
         if self.lists:
             body.append(
                 "node.next = ("
@@ -362,8 +364,10 @@ class Recorder:
         for n in self.saved:
             body += self._save_lines(n, original, constants)
         body += self._attach_lines(names)
-        lines = [f"def kernel({listed}):", *(f"    {each}" for each in body)]
-        return compile_function("\n".join(lines), "kernel", constants)
+        always = self._stays_floating() and not self.inplace and not self.several
+        sets = ("_edge",) if always else ()
+        body[at:at] = inlined(inner, listed, "r", constants, sets)
+        return compile_kernel(listed, body, constants)
 
     def _save_lines(
         self, n: str, original: bool, constants: dict[str, Any]

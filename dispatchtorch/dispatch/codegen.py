@@ -10,9 +10,11 @@ kernel takes.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dispatchtorch import dtypes
+from dispatchtorch.device import device
 from dispatchtorch.dispatch import operator as _operator
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.schema import REQUIRED, Argument
@@ -20,7 +22,13 @@ from dispatchtorch.dispatch.schema import REQUIRED, Argument
 if TYPE_CHECKING:
     from dispatchtorch.dispatch.operator import Kernel, Operator, Packet
 
-__all__ = ["compile_entry", "compile_function", "compile_packet"]
+__all__ = [
+    "compile_entry",
+    "compile_function",
+    "compile_kernel",
+    "compile_packet",
+    "inlined",
+]
 
 _SCALAR_KEYS = dict(dtypes.PYTHON_SCALARS)
 
@@ -63,6 +71,60 @@ def compile_function(source: str, name: str, constants: dict[str, Any]) -> Kerne
     exec(compile(text, f"<generated {name}>", "exec"), state.__dict__, namespace)
     made: Kernel = namespace["make"](**constants)
     return made
+
+
+def compile_kernel(
+    parameters: str, lines: list[str], constants: dict[str, Any]
+) -> Kernel:
+    """A kernel of ``lines``, the last of which returns a name; see :func:`inlined`."""
+    body = "\n".join("    " + line for line in lines)
+    made = compile_function(f"def kernel({parameters}):\n{body}", "kernel", constants)
+    made.generated = parameters, lines, constants  # type: ignore[attr-defined]
+    return made
+
+
+_RETURN = re.compile(r"(^ *|: )return ")
+
+
+def inlined(
+    kernel: Kernel,
+    parameters: str,
+    result: str,
+    constants: dict[str, Any],
+    sets: tuple[str, ...] = (),
+) -> list[str]:
+    """The lines of ``result = kernel(parameters)`` for a kernel around this one.
+
+    Those of the kernel itself where it was generated, so that several layers still make
+    one function; else the call. What the lines name is added to ``constants``. The
+    attributes ``sets`` are set afterwards, so that they need no first value.
+    """
+    call = [f"{result} = inner({parameters})"]
+    own, lines, names = getattr(kernel, "generated", (None, [], {}))
+    *rest, last = lines or [""]
+    value = last.removeprefix("return ")
+    early = any(_RETURN.search(each) for each in rest)
+    loops = any(each.lstrip().startswith(("for ", "while ")) for each in rest)
+    clash = any(constants.get(n, v) is not v for n, v in names.items())
+    if own != parameters or not value.isidentifier() or (early and loops) or clash:
+        constants["inner"] = kernel
+        return call
+    constants.update(names)
+    first = {f"{value}.{each} = None" for each in sets}
+    rest = [each for each in rest if each.strip() not in first]
+    if early:  # returns become ways out of a loop that runs once
+        rest = [
+            _RETURN.sub(rf"\1{result} = ", each) + "; break"
+            if _RETURN.search(each)
+            else each
+            for each in rest
+        ]
+        rest = ["while True:", *("    " + each for each in rest)]
+    if value != result:
+        rest.append("    " * early + f"{result} = {value}")
+    if early:
+        rest.append("    break")
+    return rest
 
 
 state.keys_of = keys_of  # type: ignore[attr-defined]
@@ -189,6 +251,10 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         lines.append(f"        return write_out(op, {name}, out, {call})")
     if "*more" in parameters:
         lines.insert(1, f"    if more: return surplus(op, {name}, {call}, more)")
+    doubts = [] if form in _UNASKED else _doubts(op, names, form, constants)
+    if doubts:
+        lines.append(f"    if {' or '.join(doubts)}: ask(op, {name}, {call})")
+        constants["ask"] = _ask
     terms = _key_terms(op.schema.arguments, names, "factory" in op.tags)
     keys = " | ".join(terms) if terms else "device_keys(None)"
     if form == "operator":
@@ -235,6 +301,74 @@ def compile_entry(op: Operator, form: str) -> Kernel:
     made.op = op  # type: ignore[attr-defined]
     made.form = form  # type: ignore[attr-defined]
     return made
+
+
+# Callables of what has been checked before: by Python, or by the overload's caller.
+_UNASKED = frozenset(["operator", "overload"])
+_NUMBERS = {
+    "float": frozenset([int, float, bool]),
+    "Scalar": frozenset([int, float, bool, complex]),
+}
+_INTS = frozenset([int, tuple, list, type(None)])
+
+
+def _doubts(
+    op: Operator, names: list[str], form: str, constants: dict[str, Any]
+) -> list[str]:
+    """Conditions, cheap where they are false, of arguments that need a closer look.
+
+    A kernel might take what PyTorch's parser refuses: a number for a bool, a bool for an
+    int, a string for a flag.
+    """
+    found = []
+    view = form == "method" and "view" in op.tags
+    varargs = varargs_index(op, form)
+    for i, (argument, name) in enumerate(zip(op.schema.arguments, names, strict=True)):
+        base, default = argument.base, argument.default
+        if i == varargs or argument.is_tensor:
+            continue
+        if argument.is_list:
+            if base == "int" and argument.size and default is None:
+                constants["INTS"] = _INTS
+                found.append(f"type({name}) not in INTS")
+        elif base == "bool":
+            asked = f"{name} is not False and {name} is not True"
+            found.append(asked + _unless_none(argument, name))
+        elif base in ("int", "str") and not view:
+            found.append(f"type({name}) is not {base}" + _unless_none(argument, name))
+        elif base in ("float", "Scalar"):
+            constants["NUMBERS"] = _NUMBERS
+            if default is REQUIRED or default is None:
+                asked = f"type({name}) not in NUMBERS"
+                found.append(asked + _unless_none(argument, name))
+            else:
+                constants[f"preset_{name}"] = default
+                asked = f"{name} is not preset_{name} and type({name}) not in NUMBERS"
+                found.append(asked)
+        elif base in _NAMED:
+            asked = f"type({name}).__name__ != {_NAMED[base]!r}"
+            constants[f"preset_{name}"] = default
+            found.append(
+                f"{name} is not preset_{name} and {name} is not None and {asked}"
+            )
+        elif base == "ScalarType":
+            constants["Dtype"] = dtypes.dtype
+            found.append(f"{name} is not None and type({name}) is not Dtype")
+        elif base == "Device":
+            constants["PLACES"] = _PLACES
+            found.append(f"{name} is not None and type({name}) not in PLACES")
+    return found
+
+
+def _unless_none(argument: Argument, name: str) -> str:
+    none = argument.optional or argument.default is None
+    return f" and {name} is not None" if none else ""
+
+
+def _ask(op: Operator, function: Kernel, args: tuple[Any, ...]) -> None:
+    wrong = _mismatch(op, function, args)
+    if wrong is not None:
+        raise wrong
 
 
 def _as_dict(names: list[str], varargs: int | None) -> str:
@@ -448,8 +582,8 @@ class _Matcher:
         given = dict.fromkeys(list(self.names)[: len(args)])
         if varargs is not None and len(args) > varargs:
             tail = args[varargs:]
-            if len(tail) > 1 or _fits_int(tail[0]):
-                if not all(_fits_int(each) for each in tail):
+            if len(tail) > 1 or fits_int(tail[0]):
+                if not all(fits_int(each) for each in tail):
                     return False
                 args = args[:varargs]
         if len(args) > len(self.positional):
@@ -468,7 +602,7 @@ class _Matcher:
         return all(name in given for name in self.required)
 
 
-def _fits_int(value: Any) -> bool:
+def fits_int(value: Any) -> bool:
     if type(value) is int:
         return True
     if isinstance(value, (bool, float)):
@@ -482,12 +616,14 @@ def fits(value: Any, argument: Argument) -> bool:
     """Whether a value may be given for an argument (the parser's coarse check)."""
     if value is None:
         return argument.optional or argument.default is None
+    if value is argument.default and value is not REQUIRED:
+        return True
     base = argument.base
     if argument.is_list:
         if base == "int":
-            if argument.size is not None and _fits_int(value):
+            if argument.size is not None and fits_int(value):
                 return True
-            return isinstance(value, (list, tuple)) and all(map(_fits_int, value))
+            return isinstance(value, (list, tuple)) and all(map(fits_int, value))
         if base == "Tensor":
             return isinstance(value, (list, tuple)) and all(
                 hasattr(v, "_keys") or (v is None and argument.optional_items)
@@ -499,6 +635,15 @@ def fits(value: Any, argument: Argument) -> bool:
             fits_scalar(v, base) for v in value
         )
     return fits_scalar(value, base)
+
+
+# Classes of the floors above, by their names.
+_NAMED = {
+    "Generator": "Generator",
+    "Layout": "layout",
+    "MemoryFormat": "memory_format",
+}
+_PLACES = frozenset([str, int, device])
 
 
 def overrides_functions(kind: type) -> bool:
@@ -513,7 +658,7 @@ def fits_scalar(value: Any, base: str) -> bool:
     if base == "Tensor|Scalar":
         return hasattr(value, "_keys") or fits_scalar(value, "Scalar")
     if base == "int":
-        return _fits_int(value)
+        return fits_int(value)
     if base == "bool":
         return isinstance(value, bool)
     if base in ("float", "Scalar"):
@@ -529,5 +674,9 @@ def fits_scalar(value: Any, base: str) -> bool:
     if base == "Padding":
         return isinstance(value, (str, int, list, tuple))
     if base == "ScalarType":
-        return isinstance(value, (dtypes.dtype, type))
+        return isinstance(value, dtypes.dtype) or value in (float, int, bool, complex)
+    if base in _NAMED:
+        return any(each.__name__ == _NAMED[base] for each in type(value).__mro__)
+    if base == "Device":
+        return type(value) in _PLACES or isinstance(value, str)
     return not hasattr(value, "_keys") and not isinstance(value, (int, float))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from typing import Any
 
 __all__ = ["Argument", "Schema", "parse"]
@@ -90,7 +91,8 @@ def _constant(text: str) -> Any:
         try:
             return float(text)
         except ValueError:
-            return text  # an enumerator such as Mean or contiguous_format
+            # An enumerator such as Mean or contiguous_format, as Python has it in code.
+            return sys.intern(text)
 
 
 class Schema:

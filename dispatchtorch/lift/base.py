@@ -8,14 +8,12 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
-from dispatchtorch.dispatch.codegen import compile_function
 from dispatchtorch.dispatch.operator import Operator
 
 __all__ = [
     "WRAP",
     "Function",
     "Lift",
-    "closure",
     "guard_constants",
     "guarded",
     "native_as",
@@ -110,13 +108,6 @@ class Lift:
     ) -> Function | None:
         """As :meth:`bind`, writing to the first argument; None if it can't be direct."""
         return None
-
-
-def closure(
-    op: Operator, parameters: str, lines: list[str], constants: dict[str, Any]
-) -> Function:
-    body = "\n".join("    " + line for line in lines)
-    return compile_function(f"def kernel({parameters}):\n{body}", "kernel", constants)
 
 
 def native_as(value: Any, dtype: dtypes.dtype, backend: Backend, index: int = 0) -> Any:

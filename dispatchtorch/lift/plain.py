@@ -7,12 +7,12 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch.codegen import compile_kernel
 from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.lift.base import (
     WRAP,
     Function,
     Lift,
-    closure,
     guard_constants,
     guarded,
     out_of_memory,
@@ -71,8 +71,12 @@ class Plain(Lift):
         lines += guarded(backend, call, "failed(error)")
         if _single(op) and backend.array_type is not object:
             mark = K.INFERENCE if keys & K.INFERENCE_MODE else 0
+            bits = backend.dtype_bits
+            bit = "dtype_of(r).bit" if bits is None else "BITS[r.dtype]"
             constants.update(
+                BITS=bits,
                 array_type=backend.array_type,
+                coerce=backend.coerce,
                 dtype_of=backend.dtype,
                 new=_new,
                 BASE=backend.key | mark,
@@ -81,13 +85,13 @@ class Plain(Lift):
             lines += [
                 "if type(r) is not array_type:",
                 f"    if r is NotImplemented: return declined({listed})",
-                "    return wrap(r)",
-                *WRAP.format(keys="BASE | dtype_of(r).bit").strip().splitlines(),
+                "    r = coerce(r, None)",
+                *WRAP.format(keys=f"BASE | {bit}").strip().splitlines(),
             ]
         else:
             lines.append(f"if r is NotImplemented: return declined({listed})")
             lines.append("return wrap(r)")
-        return closure(op, listed, lines, constants)
+        return compile_kernel(listed, lines, constants)
 
 
 def _single(op: Operator) -> bool:

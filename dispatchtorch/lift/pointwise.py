@@ -7,13 +7,13 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, Kernel
+from dispatchtorch.dispatch.codegen import compile_kernel
 from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.dtypes import BOOL, DTYPE_MASK, INT, SCALAR_MASK
 from dispatchtorch.lift.base import (
     WRAP,
     Function,
     Lift,
-    closure,
     guard_constants,
     guarded,
     native_as,
@@ -207,7 +207,7 @@ class Pointwise(Lift):
             constants["arrange"] = backend.arrange
             lines.append(f"if r.ndim > 1: r = arrange(r, {', '.join(values)})")
         lines += WRAP.format(keys="KEYS").strip().splitlines()
-        return closure(op, listed, lines, constants)
+        return compile_kernel(listed, lines, constants)
 
     def _bind_promoting(
         self,
@@ -261,7 +261,7 @@ class Pointwise(Lift):
 
         if prologue:
             begin["promoting"] = promoting
-            return closure(op, listed, lines, begin)
+            return compile_kernel(listed, lines, begin)
         return promoting
 
     def bind_inplace(
@@ -305,7 +305,7 @@ class Pointwise(Lift):
         constants["declined"] = declined
         lines.append(f"if r is NotImplemented: return declined({listed})")
         lines.append(f"return {first}")
-        return closure(op, listed, lines, constants)
+        return compile_kernel(listed, lines, constants)
 
 
 class Broadcast:

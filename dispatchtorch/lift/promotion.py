@@ -70,7 +70,8 @@ def broadcast_shapes(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         if len(shape) > len(result):
             result = [1] * (len(shape) - len(result)) + result
         start = len(result) - len(shape)
-        for i, size in enumerate(shape, start):
+        for i in range(len(result) - 1, start - 1, -1):  # the last is complained of
+            size = shape[i - start]
             if size != result[i]:
                 if result[i] == 1:
                     result[i] = size

@@ -6,9 +6,10 @@ from typing import Any
 
 from dispatchtorch.backend import Backend, Kernel
 from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch.codegen import compile_kernel
 from dispatchtorch.dispatch.operator import Operator
 from dispatchtorch.dtypes import DTYPE_MASK
-from dispatchtorch.lift.base import WRAP, Function, Lift, closure
+from dispatchtorch.lift.base import WRAP, Function, Lift
 from dispatchtorch.tensor import Tensor, new_tensor
 
 __all__ = ["View"]
@@ -75,4 +76,4 @@ class View(Lift):
             f"if r is NotImplemented: return declined({listed})",
             *WRAP.format(keys="KEYS").strip().splitlines(),
         ]
-        return closure(op, listed, lines, constants)
+        return compile_kernel(listed, lines, constants)

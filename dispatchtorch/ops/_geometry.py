@@ -8,7 +8,7 @@ from dispatchtorch.dispatch.keys import LAZY
 from dispatchtorch.ops._common import torch
 from dispatchtorch.tensor import Tensor
 
-__all__ = ["Geometry", "as_strided_backward", "overlaps", "sum_to"]
+__all__ = ["Geometry", "as_strided_backward", "overlaps", "sum_over", "sum_to"]
 
 
 class Geometry:
@@ -80,7 +80,8 @@ def overlaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
 _sum: Any = None  # the entry of sum.dim_IntList, once it was wanted
 
 
-def _sum_over(grad: Tensor, dims: tuple[int, ...]) -> Any:
+def sum_over(grad: Tensor, dims: tuple[int, ...]) -> Any:
+    """The sum over some dims, none of which is negative."""
     global _sum
     if _sum is None:
         from dispatchtorch.ops._common import strict
@@ -96,7 +97,7 @@ def sum_to(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
         return grad  # no dims would mean all dims
     lead = len(own) - len(shape)
     if own[lead:] == shape:
-        return _sum_over(grad, (0,) if lead == 1 else tuple(range(lead)))  # type: ignore[no-any-return]
+        return sum_over(grad, (0,) if lead == 1 else tuple(range(lead)))  # type: ignore[no-any-return]
     dims = list(range(lead))
     dims += [i for i in range(lead, len(own)) if shape[i - lead] == 1 and own[i] != 1]
     grad = grad.sum(dims, True)

@@ -94,7 +94,7 @@ def mm(self, mat2):
 
 
 def _check_mm(a: Any, b: Any) -> tuple[Any, Any]:
-    x, y = a._shape, b._shape
+    x, y = a._data.shape, b._data.shape
     if (
         len(x) == 2
         and len(y) == 2
@@ -301,7 +301,7 @@ def _refuse_addmm(self: Any, mat1: Any, mat2: Any) -> None:
 @addmm.preparation
 def _addmm_arguments(self, mat1, mat2, beta, alpha):
     kinds = (self._keys | mat1._keys | mat2._keys) & dtypes.DTYPE_MASK
-    own, a, b = self._shape, mat1._shape, mat2._shape
+    own, a, b = self._data.shape, mat1._data.shape, mat2._data.shape
     if (  # what nearly every call is
         len(a) == 2
         and len(b) == 2

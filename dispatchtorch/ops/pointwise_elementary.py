@@ -9,7 +9,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Pointwise
-from dispatchtorch.ops._common import conj, torch
+from dispatchtorch.ops._common import conj, strict, torch
 from dispatchtorch.ops._pointwise import (
     KEEPING,
     TO_FLOAT,
@@ -202,7 +202,7 @@ relu = unary(
         self, torch.zeros((), dtype=self.dtype, device=self.device)
     ),
 )
-derive(relu, self=lambda grad, result: torch.threshold_backward(grad, result, 0))
+derive(relu, self=lambda grad, result: strict.threshold_backward(grad, result, 0))
 
 
 @operator(

@@ -10,10 +10,11 @@ import math
 from typing import Any
 
 from dispatchtorch import dtypes
+from dispatchtorch.dispatch.codegen import compile_kernel
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, guard_constants, guarded, result_keys
-from dispatchtorch.lift.base import WRAP, closure
+from dispatchtorch.lift.base import WRAP
 from dispatchtorch.ops._common import (
     conj,
     numel_of,
@@ -47,11 +48,16 @@ def unsqueeze_dims(t: Any, dims: Any, keepdim: bool, ndim: int) -> Any:
     return t
 
 
-class _Whole(Plain):
-    """A reduction of all elements: the dtype is known when the kernel is bound.
+class _Sum(Plain):
+    """A sum whose dtype follows from the operand's: known when the kernel is bound.
 
-    A kernel may offer ``natural(dtype)``, the function for arrays of one dtype.
+    A kernel may offer ``natural(dtype)``, the function for arrays of one dtype; it takes
+    the other calls (``dtype=``, dims that are to be wrapped) as they are.
     """
+
+    def __init__(self, condition: str) -> None:
+        super().__init__()
+        self.condition = condition
 
     def bind(self, op, keys, backend, kernel, declined):  # type: ignore[no-untyped-def]
         general = super().bind(op, keys, backend, kernel, declined)
@@ -60,9 +66,12 @@ class _Whole(Plain):
         natural = getattr(kernel.function, "natural", None)
         if natural is None:
             return general
+        names = [a.name for a in op.schema.arguments]
+        rest = "".join(f", {each}" for each in names[1:-1])
+        listed = ", ".join(names)
         lines = [
-            "if dtype is not None: return general(self, dtype)",
-            *guarded(backend, "r = fn(self._data)", None),
+            f"if not ({self.condition}): return general({listed})",
+            *guarded(backend, f"r = fn(self._data{rest})", None),
             "if type(r) is not array_type:",
             "    r = coerce(r, found)",
             *WRAP.format(keys="KEYS").strip().splitlines(),
@@ -78,10 +87,12 @@ class _Whole(Plain):
             "KEYS": result_keys(backend, found, keys),
             **guard_constants(backend),
         }
-        return closure(op, "self, dtype", lines, constants)
+        return compile_kernel(listed, lines, constants)
 
 
-@operator("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", lift=_Whole())
+@operator(
+    "sum(Tensor self, *, ScalarType? dtype=None) -> Tensor", lift=_Sum("dtype is None")
+)
 def sum_all(self, *, dtype):
     """The sum of all elements."""
     return sum_dim(self, None, False, dtype=dtype)
@@ -101,7 +112,10 @@ derive(
 sum_dim = primitive(
     "sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, "
     "ScalarType? dtype=None) -> Tensor",
-    lift=_PLAIN,
+    lift=_Sum(
+        "dtype is None and type(dim) is tuple and len(dim) == 1 "
+        "and -1 < dim[0] < len(self._data.shape)"
+    ),
 )
 
 

@@ -16,6 +16,8 @@ from dispatchtorch_numpy import (
     indexing,
     linalg,
     nn,
+    optim,
+    ordering,
     pointwise,
     reduction,
     special,
@@ -30,6 +32,14 @@ from_host_dtype = dtypes.from_host_dtype
 _PLAIN_FLOATS = (dtypes.float32, dtypes.float64)
 
 
+class _Bits(dict[Any, int]):
+    """Bits of keysets by NumPy dtype, filled as dtypes are met."""
+
+    def __missing__(self, dtype: Any) -> int:
+        bit = self[dtype] = from_host_dtype(dtype).bit
+        return bit
+
+
 class XpBackend(Backend):
     """What devices on NumPy-like array libraries share.
 
@@ -38,6 +48,7 @@ class XpBackend(Backend):
 
     xp: Any = None
     checks_broadcast = True
+    dtype_bits = _Bits()
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,9 +58,11 @@ class XpBackend(Backend):
             indexing,
             linalg,
             nn,
+            optim,
             special,
             fft,
             fused,
+            ordering,
         ):
             for name, (function, out) in family.kernels_for(self.xp).items():
                 self.add_kernel(name, function, out=out)
@@ -137,6 +150,11 @@ class NumpyBackend(XpBackend):
         import platform
 
         return platform.processor() or platform.machine()
+
+    def namespace(self) -> dict[str, Any]:
+        from dispatchtorch_numpy.namespace import names
+
+        return names()
 
     def generator(self, index: int) -> Any:
         if self._generator is None:

@@ -236,7 +236,7 @@ def _activations(xp: Any) -> dict[str, Function]:
     def threshold_backward(grad: Any, x: Any, threshold: Any) -> Any:
         if grad.dtype != x.dtype:
             return NotImplemented
-        return where(x <= threshold, grad.dtype.type(0), grad)
+        return where(x <= threshold, xp.zeros((), grad.dtype), grad)
 
     made = {
         "gelu": gelu,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["kernels_for"]
+__all__ = ["empty_in_order", "empty_like", "kernels_for"]
 
 Kernels = dict[str, tuple[Callable[..., Any], bool]]
 
@@ -64,10 +65,9 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("masked_fill.Scalar")
     def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-        flags = x.flags
-        if x.dtype.kind not in "fc" or not (flags.c_contiguous or flags.f_contiguous):
+        if x.dtype.kind not in "fc":
             return NotImplemented
-        made = x.copy("K")
+        made = x.copy()
         declined = masked_fill_(made, mask, value)
         return made if declined is None else declined
 
@@ -106,13 +106,21 @@ def kernels_for(xp: Any) -> Kernels:
             return NotImplemented
         return xp.ndarray(size, dtype, x, 0, (0,) * len(size))
 
+    known_sizes: set[tuple[int, ...]] = set()  # without negative ones
+
     @kernel("view")
     def view(x: Any, size: Any) -> Any:
         if not x.flags.c_contiguous:
             return NotImplemented
+        if size in known_sizes:
+            return x.reshape(size)
         made = x.reshape(size)
+        if made.shape == size:
+            if len(known_sizes) < 1024:
+                known_sizes.add(size)
+            return made
         # NumPy takes any negative size for the unknown one.
-        return made if made.shape == size or -1 in size else NotImplemented
+        return made if -1 in size else NotImplemented
 
     @kernel("unsqueeze")
     def unsqueeze(x: Any, dim: int) -> Any:
@@ -174,7 +182,8 @@ def kernels_for(xp: Any) -> Kernels:
                     for d, n in enumerate(index.shape)
                 )
             ]
-        return xp.take_along_axis(x, index, dim)
+        made = xp.take_along_axis(x, index, dim)
+        return made if made.flags.c_contiguous else xp.ascontiguousarray(made)
 
     def places(index: Any, dim: int) -> Any:
         grid = [
@@ -186,7 +195,7 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("scatter_add")
     def scatter_add(x: Any, dim: int, index: Any, src: Any) -> Any:
-        made = x.copy("K")
+        made = x.copy()
         scatter_add_(made, dim, index, src)
         return made
 
@@ -204,7 +213,7 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("scatter.src")
     def scatter(x: Any, dim: int, index: Any, src: Any) -> Any:
-        made = x.copy("K")
+        made = x.copy()
         scatter_(made, dim, index, src)
         return made
 
@@ -269,7 +278,13 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("cat")
     def cat(arrays: Any, dim: int) -> Any:
-        return xp.concatenate(arrays, dim)
+        made = xp.concatenate(arrays, dim)
+        if made.flags.c_contiguous or (
+            made.ndim in (4, 5)
+            and all(xp.moveaxis(each, 1, -1).flags.c_contiguous for each in arrays)
+        ):
+            return made
+        return xp.ascontiguousarray(made)
 
     @kernel("index_select")
     def index_select(x: Any, dim: int, index: Any) -> Any:
@@ -287,9 +302,42 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("flip")
     def flip(x: Any, dims: Any) -> Any:
-        return xp.ascontiguousarray(xp.flip(x, dims)) if x.ndim else x.copy()
+        made = empty_in_order(xp, x)
+        made[...] = xp.flip(x, dims) if x.ndim else x
+        return made
 
     return kernels
+
+
+def _with_strides(xp: Any, shape: Any, strides: Any, dtype: Any) -> Any:
+    """An empty array whose elements lie ``strides`` elements apart, without gaps."""
+    if strides is None or 0 in shape:
+        return xp.empty(shape, dtype)
+    size = xp.dtype(dtype).itemsize
+    flat = xp.empty(math.prod(shape), dtype)
+    return xp.lib.stride_tricks.as_strided(flat, shape, [s * size for s in strides])
+
+
+def empty_in_order(xp: Any, x: Any, dtype: Any = None) -> Any:
+    """An empty array in the memory order that a pointwise result of ``x`` has."""
+    from dispatchtorch.ops.creation import inferred_strides
+
+    size = x.itemsize
+    strides = inferred_strides(x.shape, tuple([s // size for s in x.strides]))
+    return _with_strides(xp, x.shape, strides, x.dtype if dtype is None else dtype)
+
+
+def empty_like(xp: Any, x: Any, dtype: Any = None) -> Any:
+    """An empty array with the strides of ``x`` if those leave no gaps, or in its order."""
+    step = 1
+    size = x.itemsize
+    for stride, n in sorted(zip(x.strides, x.shape, strict=True)):
+        if n != 1:
+            if stride != step * size:
+                return empty_in_order(xp, x, dtype)
+            step *= n
+    strides = [s // size for s in x.strides]
+    return _with_strides(xp, x.shape, strides, x.dtype if dtype is None else dtype)
 
 
 def flat_memory(root: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dispatchtorch_numpy.indexing import empty_like
 from dispatchtorch_numpy.pointwise import astype
 
 __all__ = ["kernels_for"]
@@ -57,6 +58,22 @@ def kernels_for(xp: Any) -> Kernels:
 
     sum_all.natural = natural_sum  # type: ignore[attr-defined]
 
+    def natural_sum_over(dtype: Any) -> Callable[..., Any]:
+        """The sum over some dims, as :func:`natural_sum`."""
+        host = dtype.host
+        wide = xp.dtype("int64") if host.kind in "biu" else host
+        if host.kind == "V" or (host.itemsize == 2 and host.kind == "f"):
+            wide = xp.dtype("float32")
+        rounds = host.kind not in "biu" and wide is not host
+
+        def over(x: Any, dims: Any, keepdim: bool) -> Any:
+            made = add_reduce(x, dims, wide, None, keepdim)
+            if made.ndim > 1:
+                made = rows(x, made)
+            return made.astype(host) if rounds else made
+
+        return over
+
     def rows(x: Any, made: Any) -> Any:
         """A reduction of ``x`` in row-major order, as PyTorch's are."""
         return made if x.flags.c_contiguous or made.ndim < 2 else made.copy()
@@ -68,6 +85,8 @@ def kernels_for(xp: Any) -> Kernels:
             # Half types accumulate in float32.
             return rows(x, add_reduce(x, dims, "float32", None, keepdim)).astype(host)
         return rows(x, add_reduce(x, dims, host, None, keepdim))
+
+    sum_.natural = natural_sum_over  # type: ignore[attr-defined]
 
     def reducer(name: str, ufunc: Any, host: Any = None) -> None:
         @kernel(name)
@@ -106,10 +125,10 @@ def kernels_for(xp: Any) -> Kernels:
     def sort(x: Any, dim: int, descending: bool) -> Any:
         order = stable_order(xp, x, dim, descending)
         values = xp.take_along_axis(x, order, dim)
-        if x.flags.c_contiguous:
+        if x.flags.c_contiguous and 1 not in x.shape:
             return values, order
         # The results lie in memory as the operand does.
-        made = xp.empty_like(x), xp.empty_like(x, dtype=order.dtype)
+        made = empty_like(xp, x), empty_like(xp, x, order.dtype)
         made[0][...], made[1][...] = values, order
         return made
 
