@@ -102,6 +102,9 @@ FAMILIES: dict[str, str] = {
         _foreach_sqrt_ _foreach_sub _foreach_sub_ _foreach_tan _foreach_tan_
         _foreach_tanh _foreach_tanh_ _foreach_trunc _foreach_trunc_ _foreach_zero_
     """,
+    "foreach_formula": """
+        _foreach_formula_
+    """,
     "grid": """
         affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d
     """,
@@ -126,7 +129,7 @@ FAMILIES: dict[str, str] = {
         batch_norm_update_stats fill_diagonal_ norm_except_dim resize resize_as
     """,
     "linalg": """
-        addmm addmm_ bmm dot linear matmul mm mv outer
+        _mm_left_grad _mm_right_grad addmm addmm_ bmm dot linear matmul mm mv outer
     """,
     "linalg_decompositions": """
         _cholesky _geqrf _qr cholesky cholesky_inverse geqrf linalg_cholesky
@@ -209,9 +212,10 @@ FAMILIES: dict[str, str] = {
         subtract_ true_divide true_divide_ xlogy xlogy_
     """,
     "pool": """
-        _avg_pool2d _avg_pool3d _max_pool2d _max_pool3d avg_pool1d avg_pool2d
-        avg_pool3d max_pool1d max_pool1d_with_indices max_pool2d
-        max_pool2d_with_indices max_pool3d max_pool3d_with_indices
+        _avg_pool2d _avg_pool3d _avg_pool_backward _max_pool2d _max_pool3d
+        _picked_backward avg_pool1d avg_pool2d avg_pool3d max_pool1d
+        max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
+        max_pool3d_with_indices
     """,
     "random": """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial
@@ -262,8 +266,9 @@ FAMILIES: dict[str, str] = {
         _softmax_backward_data log_softmax softmax
     """,
     "sorting": """
-        argsort argwhere bucketize cummax cummin isin kthvalue logcumsumexp median mode
-        msort nanmedian searchsorted sort sort_ topk unique unique_consecutive where
+        _settle argsort argwhere bucketize cummax cummin isin kthvalue logcumsumexp
+        median mode msort nanmedian searchsorted sort sort_ topk unique
+        unique_consecutive where
     """,
     "sparse": """
         _coalesce _indices _sparse_compressed _sparse_coo_tensor_with_dims_and_tensors

@@ -8,7 +8,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, broadcast_shapes
-from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._common import conj, numel_of, scalar_type_name, strict, torch
 from dispatchtorch.ops._precision import half, single
 
 _PLAIN = Plain()
@@ -76,8 +76,23 @@ derive(
 )
 
 
-def _right_gradient(grad: Any, left: Any, strides: tuple[int, int]) -> Any:
-    """The gradient of a right factor, in its memory order.
+@operator(
+    "_mm_left_grad(Tensor grad, Tensor right) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _mm_left_grad(grad, right):
+    """The gradient of the left factor of a product of matrices."""
+    return grad.mm(conj(right.t()))
+
+
+@operator(
+    "_mm_right_grad(Tensor grad, Tensor left, int[2] strides) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _mm_right_grad(grad, left, strides):
+    """The gradient of the right factor, in that one's memory order.
 
     A weight that was transposed then gets a gradient that needs no copy.
     """
@@ -118,8 +133,10 @@ _check_mm.only_checks = True  # type: ignore[attr-defined]
 mm.prepare = _check_mm
 derive(
     mm,
-    self=lambda grad, mat2: grad.mm(conj(mat2.t())),
-    mat2=lambda grad, self, mat2_strides: _right_gradient(grad, self, mat2_strides),
+    self=lambda grad, mat2: strict._mm_left_grad(grad, mat2),
+    mat2=lambda grad, self, mat2_strides: strict._mm_right_grad(
+        grad, self, mat2_strides
+    ),
 )
 
 
@@ -179,7 +196,7 @@ derive(
 @operator("matmul(Tensor self, Tensor other) -> Tensor", tags="out")
 def matmul(self, other):
     """The matrix product with broadcasting over batches; vectors are promoted."""
-    a, b = self.ndim, other.ndim
+    a, b = len(self._data.shape), len(other._data.shape)
     if a == 2 and b == 2:
         return self.mm(other)
     if a == 1 and b == 1:
@@ -332,9 +349,9 @@ def scaled(t: Any, scale: Any) -> Any:
 derive(
     addmm,
     self=lambda grad, beta: scaled(grad, beta),
-    mat1=lambda grad, mat2, alpha: scaled(grad.mm(conj(mat2.t())), alpha),
+    mat1=lambda grad, mat2, alpha: scaled(strict._mm_left_grad(grad, mat2), alpha),
     mat2=lambda grad, mat1, alpha, mat2_strides: scaled(
-        _right_gradient(grad, mat1, mat2_strides), alpha
+        strict._mm_right_grad(grad, mat1, mat2_strides), alpha
     ),
 )
 

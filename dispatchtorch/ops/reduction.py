@@ -70,6 +70,7 @@ class _Sum(Plain):
         rest = "".join(f", {each}" for each in names[1:-1])
         listed = ", ".join(names)
         lines = [
+            "if type(dim) is int: dim = (dim,)" if rest else "",
             f"if not ({self.condition}): return general({listed})",
             *guarded(backend, f"r = fn(self._data{rest})", None),
             "if type(r) is not array_type:",

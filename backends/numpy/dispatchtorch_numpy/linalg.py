@@ -16,7 +16,7 @@ def kernels_for(xp: Any) -> Kernels:
     """The linear-algebra kernels of an array module."""
     kernels: Kernels = {}
 
-    dot, product = xp.dot, xp.matmul
+    dot, product, add = xp.dot, xp.matmul, xp.add
 
     def bmm(x: Any, y: Any) -> Any:
         kind = x.dtype
@@ -34,8 +34,24 @@ def kernels_for(xp: Any) -> Kernels:
         if beta != 1 or alpha != 1 or x.itemsize == 2 or x.dtype.kind not in "fc":
             return NotImplemented
         made = dot(a, b)
-        return xp.add(made, x, out=made)
+        return add(made, x, made)
 
+    def left_grad(grad: Any, right: Any) -> Any:
+        kind = grad.dtype
+        if kind.kind != "f" or kind.itemsize == 2:
+            return NotImplemented
+        return dot(grad, right.T)
+
+    def right_grad(grad: Any, left: Any, strides: tuple[int, int]) -> Any:
+        kind = grad.dtype
+        if kind.kind != "f" or kind.itemsize == 2:
+            return NotImplemented
+        if strides[0] == 1 and strides[1] != 1:
+            return dot(grad.T, left).T
+        return dot(left.T, grad)
+
+    kernels["_mm_left_grad"] = (left_grad, False)
+    kernels["_mm_right_grad"] = (right_grad, False)
     kernels["addmm"] = (addmm, False)
     kernels["bmm"] = (bmm, False)
     kernels["mm"] = (mm, False)
