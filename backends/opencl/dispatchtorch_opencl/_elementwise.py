@@ -23,10 +23,19 @@ from dispatchtorch_opencl.array import (
     size_of,
 )
 
-__all__ = ["Expression", "broadcast", "collapse", "elementwise", "geometry"]
+__all__ = [
+    "NAMES",
+    "Expression",
+    "broadcast",
+    "broadcast_strides",
+    "collapse",
+    "elementwise",
+    "geometry",
+]
 
 _VECTOR = 8
-_NAMES = "xyzw"
+#: What expressions call their operands.
+NAMES = "xyzwuv"
 _MOST_DIMS = 12
 
 
@@ -66,7 +75,7 @@ def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     return made
 
 
-def _spread(x: OpenCLArray, shape: tuple[int, ...]) -> tuple[int, ...]:
+def broadcast_strides(x: OpenCLArray, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of an operand broadcast to a shape."""
     if x.shape == shape:
         return x.strides
@@ -185,7 +194,7 @@ def _plan(
         strides = _result_strides(shape, held)
     count = size_of(shape)
     pattern = ""
-    spread = [_spread(x, shape) for x in held]
+    spread = [broadcast_strides(x, shape) for x in held]
     sizes, steps = collapse(shape, [strides, *spread])
     flat = len(sizes) == 1 and (steps[0][0] == 1 or sizes[0] == 1)
     if flat:
@@ -216,7 +225,7 @@ def _result_strides(
     """The memory order that PyTorch gives a result."""
     if all(is_dense(x.shape, x.strides) for x in held):
         return row_major(shape)
-    found = inferred_strides(shape, *[_spread(x, shape) for x in held])
+    found = inferred_strides(shape, *[broadcast_strides(x, shape) for x in held])
     return row_major(shape) if found is None else tuple(found)
 
 
@@ -228,7 +237,7 @@ def _source(
     flat: bool,
 ) -> str:
     """The program of one kernel, ``pointwise``."""
-    names = _NAMES[: len(inputs)]
+    names = NAMES[: len(inputs)]
     compute = [types.COMPUTE[d] for d in inputs]
     result = types.COMPUTE[dtype]
     scalar = ", ".join(f"const {c} {n}" for c, n in zip(compute, names, strict=True))

@@ -80,6 +80,43 @@ inline C csqrt_(C x) {
 }
 inline C csin_(C x) { return (C)(sin(x.x) * cosh(x.y), cos(x.x) * sinh(x.y)); }
 inline C ccos_(C x) { return (C)(cos(x.x) * cosh(x.y), -sin(x.x) * sinh(x.y)); }
+inline C cexpm1_(C x) {
+  const C half_ = (C)(sin(x.y / 2), 0);
+  return (C)(expm1(x.x) * cos(x.y) - 2 * half_.x * half_.x, exp(x.x) * sin(x.y));
+}
+inline C clog1p_(C x) {
+  const C size = fabs(x);
+  const bool near = size.x < 0.5f && size.y < 0.5f;
+  const C real = near ? (C)(log1p(x.x * (2 + x.x) + x.y * x.y) / 2, 0)
+    : (C)(log(hypot(1 + x.x, x.y)), 0);
+  return (C)(real.x, atan2(x.y, 1 + x.x));
+}
+inline C ctanh_(C x) {
+  if (fabs(x.x) > 20) return (C)(copysign((C)(1, 0), x).x,
+    4 * sin(x.y) * cos(x.y) * exp(-2 * fabs(x.x)));
+  const C t = (C)(tan(x.y), sinh(x.x)), b = (C)(1 + t.x * t.x, sqrt(1 + t.y * t.y));
+  return (C)(b.x * b.y * t.y, t.x) / (1 + b.x * t.y * t.y);
+}
+inline C catanh_(C x) {
+  const C d = (C)(1 - x.x, 1 + x.x);
+  return (C)(log1p(4 * x.x / (d.x * d.x + x.y * x.y)) / 4,
+    atan2(2 * x.y, d.x * d.y - x.y * x.y) / 2);
+}
+inline C catan_(C x) { const C a = catanh_((C)(-x.y, x.x)); return (C)(a.y, -a.x); }
+// Kahan's formulas.
+inline C casin_(C x) {
+  const C l = csqrt_((C)(1 - x.x, -x.y)), r = csqrt_((C)(1 + x.x, x.y));
+  return (C)(atan2(x.x, l.x * r.x - l.y * r.y), asinh(l.x * r.y - l.y * r.x));
+}
+inline C cacos_(C x) {
+  const C l = csqrt_((C)(1 - x.x, -x.y)), r = csqrt_((C)(1 + x.x, x.y));
+  return (C)(2 * atan2(l.x, r.x), asinh(r.x * l.y - r.y * l.x));
+}
+inline C casinh_(C x) { const C a = casin_((C)(-x.y, x.x)); return (C)(a.y, -a.x); }
+inline C cacosh_(C x) {
+  const C l = csqrt_((C)(x.x - 1, x.y)), r = csqrt_((C)(x.x + 1, x.y));
+  return (C)(asinh(l.x * r.x + l.y * r.y), 2 * atan2(l.y, r.x));
+}
 inline C cpow(C x, C y) {
   if (y.x == 0 && y.y == 0) return (C)(1, 0);
   if (x.x == 0 && x.y == 0) return (C)(0, 0);

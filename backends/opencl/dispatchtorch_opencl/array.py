@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["Memory", "OpenCLArray", "is_dense", "made_like", "row_major", "size_of"]
+__all__ = [
+    "Memory",
+    "OpenCLArray",
+    "is_dense",
+    "made_like",
+    "number",
+    "row_major",
+    "size_of",
+]
 
 
 class Memory:
@@ -15,7 +23,15 @@ class Memory:
     buffer is only made where somebody writes to one or lays a view over it.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_stored", "constant", "nbytes", "runtime")
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_stored",
+        "constant",
+        "nbytes",
+        "runtime",
+        "users",
+    )
 
     def __init__(
         self, runtime: Any, nbytes: int, constant: Any = None, stored: Any = None
@@ -26,6 +42,7 @@ class Memory:
         self.constant = constant
         self._stored = stored
         self._buffer = None
+        self.users: Any = None  # queues beside its own that kernels used it on
         if constant is None:
             self._buffer = runtime.allocate(nbytes)
 
@@ -42,7 +59,7 @@ class Memory:
 
     def __del__(self) -> None:
         if self._buffer is not None:
-            self.runtime.allocated -= self.nbytes
+            self.runtime.release(self._buffer, self.nbytes, self.users)
 
 
 class OpenCLArray:
@@ -118,3 +135,16 @@ def made_like(x: OpenCLArray, shape: tuple[int, ...], dtype: Any = None) -> Open
     dtype = x.dtype if dtype is None else dtype
     memory = Memory(x.memory.runtime, size_of(shape) * dtype.itemsize)
     return OpenCLArray(memory, shape, row_major(shape), 0, dtype)
+
+
+def number(like: OpenCLArray, value: float) -> OpenCLArray:
+    """A number in the type of the arithmetic, which half types don't round.
+
+    For kernels' operands alone: it becomes no memory.
+    """
+    from dispatchtorch_opencl.types import compute_host
+
+    dtype = like.dtype
+    constant = compute_host(dtype).type(value)
+    memory = Memory(like.memory.runtime, dtype.itemsize, constant)
+    return OpenCLArray(memory, (), (), 0, dtype)

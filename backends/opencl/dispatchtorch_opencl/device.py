@@ -10,11 +10,16 @@ from dispatchtorch import dtypes
 from dispatchtorch.backend import Backend, _host_scalar
 from dispatchtorch_opencl import (
     _norm,
+    activations,
+    attention,
+    blocks,
     fft,
     indexing,
     linalg,
+    lists,
     nn,
     pointwise,
+    pool,
     random,
     reduction,
     special,
@@ -26,11 +31,16 @@ __all__ = ["OpenCLBackend"]
 
 _FAMILIES: tuple[Any, ...] = (
     pointwise,
+    activations,
     indexing,
     reduction,
     linalg,
+    lists,
     nn,
+    pool,
     _norm,
+    attention,
+    blocks,
     fft,
     special,
 )
@@ -194,25 +204,123 @@ class OpenCLBackend(Backend):
             found = self._engines[index] = random.PhiloxEngine(self, index)
         return found
 
-    # Time and figures.
+    def new_generator(self, index: int) -> Any:
+        return random.PhiloxEngine(self, index)
+
+    # Streams and events.
 
     def synchronize(self, index: int) -> None:
         self.runtime(index).synchronize()
+
+    def new_stream(self, index: int, priority: int = 0) -> Any:
+        return self.runtime(index).new_queue()
+
+    def external_stream(self, index: int, handle: int) -> Any:
+        import pyopencl as cl
+
+        runtime = self.runtime(index)
+        queue = cl.CommandQueue.from_int_ptr(handle)
+        if queue.context != runtime.context:
+            raise RuntimeError(
+                f"the command queue {handle:#x} belongs to another context than "
+                f"opencl:{index}, whose memory its kernels can't use"
+            )
+        return runtime.new_queue(queue)
+
+    def default_stream(self, index: int) -> Any:
+        return self.runtime(index).default_queue
+
+    def current_stream(self, index: int) -> Any:
+        return self.runtime(index).thread.stream
+
+    def set_stream(self, index: int, stream: Any) -> None:
+        self.runtime(index).thread.stream = stream
+
+    def stream_handle(self, stream: Any) -> int:
+        return stream.queue.int_ptr  # type: ignore[no-any-return]
+
+    def synchronize_stream(self, stream: Any) -> None:
+        stream.runtime.finish(stream)
+
+    def query_stream(self, stream: Any) -> bool:
+        return stream.is_done()  # type: ignore[no-any-return]
+
+    def record_stream(self, array: OpenCLArray, stream: Any) -> None:
+        memory = array.memory
+        memory.users = {stream, *(memory.users or ())}
+
+    def new_event(self, index: int, timing: bool, blocking: bool, shared: bool) -> Any:
+        from dispatchtorch_opencl.queues import Marker
+
+        return Marker(self.runtime(index))
+
+    def record_event(self, event: Any, stream: Any) -> None:
+        event.record(stream)
+
+    def wait_event(self, stream: Any, event: Any) -> None:
+        if event.runtime is stream.runtime:
+            stream.wait(event.event)
+        else:  # devices have contexts of their own, which can't wait for each other
+            event.synchronize()
+
+    def query_event(self, event: Any) -> bool:
+        return event.is_complete()  # type: ignore[no-any-return]
+
+    def synchronize_event(self, event: Any) -> None:
+        event.synchronize()
+
+    def elapsed_ms(self, start: Any, end: Any) -> float:
+        return start.milliseconds_to(end)  # type: ignore[no-any-return]
+
+    def event_handle(self, event: Any) -> int:
+        return 0 if event.event is None else event.event.int_ptr
+
+    # Figures.
 
     def memory_stats(self, index: int) -> dict[str, int]:
         runtime = self.runtime(index)
         return {
             "allocated": runtime.allocated,
             "max_allocated": runtime.max_allocated,
-            "reserved": runtime.pool.managed_bytes,
+            "reserved": runtime.reserved,
+            "max_reserved": runtime.max_reserved,
             "total": runtime.device.global_mem_size,
+            "num_alloc_retries": runtime.retries,
+            "num_ooms": runtime.failures,
         }
+
+    def reset_peak_memory_stats(self, index: int) -> None:
+        runtime = self.runtime(index)
+        runtime.max_allocated = runtime.allocated
+        runtime.max_reserved = runtime.reserved
+
+    def reset_accumulated_memory_stats(self, index: int) -> None:
+        runtime = self.runtime(index)
+        runtime.retries = runtime.failures = 0
 
     def mem_get_info(self, index: int = 0) -> tuple[int, int]:
         """Bytes free and in all; OpenCL doesn't say what other programs use."""
         total = self.runtime(index).device.global_mem_size
-        return total - self.runtime(index).pool.managed_bytes, total
+        return total - self.runtime(index).reserved, total
 
     def empty_cache(self) -> None:
         for runtime in self._runtimes.values():
-            runtime.pool.free_held()
+            runtime.free_held()
+
+    def set_memory_fraction(self, fraction: float, index: int) -> None:
+        runtime = self.runtime(index)
+        runtime.limit = int(fraction * runtime.device.global_mem_size)
+
+    def device_properties(self, index: int) -> dict[str, Any]:
+        device = self.runtime(index).device
+        return {
+            "vendor": device.vendor,
+            "platform_name": device.platform.name,
+            "version": device.version,
+            "driver_version": device.driver_version,
+            "multi_processor_count": device.max_compute_units,
+            "max_work_group_size": device.max_work_group_size,
+            "local_mem_size": device.local_mem_size,
+            "has_fp64": "cl_khr_fp64" in device.extensions,
+            "has_fp16": "cl_khr_fp16" in device.extensions,
+        }

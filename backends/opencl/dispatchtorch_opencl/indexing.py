@@ -12,8 +12,8 @@ from dispatchtorch.ops.creation import inferred_strides
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl._elementwise import (
     Expression,
-    _spread,
     broadcast,
+    broadcast_strides,
     collapse,
     elementwise,
     geometry,
@@ -25,7 +25,7 @@ from dispatchtorch_opencl.array import (
     size_of,
 )
 
-__all__ = ["as_strided", "contiguous", "copy_", "kernels_for"]
+__all__ = ["as_strided", "contiguous", "converted", "copy_", "kernels_for"]
 
 
 def as_strided(
@@ -52,6 +52,15 @@ def contiguous(x: OpenCLArray) -> OpenCLArray:
     if is_dense(x.shape, x.strides) and x.memory.constant is None:
         return x
     made = made_like(x, x.shape)
+    copy_(made, x)
+    return made
+
+
+def converted(x: OpenCLArray, dtype: Any) -> OpenCLArray:
+    """The array in another dtype: itself, or a contiguous copy."""
+    if x.dtype is dtype:
+        return x
+    made = made_like(x, x.shape, dtype)
     copy_(made, x)
     return made
 
@@ -248,7 +257,7 @@ def _linear(
         size = x.shape[d]
         if not size:
             raise IndexError("index is out of bounds for dimension with size 0")
-        wide = _spread(k, shape)
+        wide = broadcast_strides(k, shape)
         args = [made.memory.buffer, k.memory.buffer, np.int64(k.offset)]
         args += [np.int64(v) for v in (made.size, size, x.strides[d])]
         args += [np.int32(place == 0), runtime.flag, _plain(shape, wide)]
@@ -318,7 +327,7 @@ def index_put_(
         )
     if not size_of(shape):
         return None
-    wide = _spread(values, shape)
+    wide = broadcast_strides(values, shape)
     after = lead + len(common)
     own = [x.strides[d] for d in kept]
     merged = collapse(sizes, [own, [*wide[:lead], *wide[after:]]])

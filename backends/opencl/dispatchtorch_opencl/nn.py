@@ -1,4 +1,4 @@
-"""Convolution, pooling and softmax, laid over their decompositions.
+"""Convolution and softmax, laid over their decompositions.
 
 Convolutions are products of matrices over the windows of the input (im2col), read and
 written through strides, so that samples and groups are batches of one product.
@@ -14,39 +14,16 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import OpenCLArray, made_like, size_of
-from dispatchtorch_opencl.indexing import contiguous, copy_
+from dispatchtorch_opencl.indexing import contiguous, converted, copy_
 from dispatchtorch_opencl.linalg import product
+from dispatchtorch_opencl.pool import WINDOW, built, window, zeros
 
 __all__ = ["kernels_for"]
-
-# The fields of a window: channels, samples, and five triples.
-_WINDOW = """
-typedef struct { long n, c, in[3], k[3], step[3], pad[3], gap[3], out[3]; } Window;
-"""
-
-
-def _window(
-    n: int,
-    c: int,
-    sizes: Any,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    gap: Any,
-    out: Any,
-) -> bytes:
-    """A window of up to three dims, as the kernels' argument."""
-    fields = [n, c]
-    for values, filling in (
-        (sizes, 1), (kernel, 1), (stride, 1), (padding, 0), (gap, 1), (out, 1),
-    ):  # fmt: skip
-        fields += [filling] * (3 - len(values)) + [int(v) for v in values]
-    return np.array(fields, "int64").tobytes()
 
 
 def _columns_source(kind: str) -> str:
     """(channels * kernel, samples * out): each column is a window."""
-    return f"""{_WINDOW}
+    return f"""{WINDOW}
 __kernel void columns(__global {kind}* o, __global const {kind}* x, long xo, long n,
     const Window w) {{
   const long plane = w.out[0] * w.out[1] * w.out[2];
@@ -72,7 +49,7 @@ __kernel void columns(__global {kind}* o, __global const {kind}* x, long xo, lon
 
 def _image_source(kind: str) -> str:
     """The sum of the windows that each element of the image is in."""
-    return f"""{_WINDOW}
+    return f"""{WINDOW}
 __kernel void image(__global {kind}* o, __global const {kind}* x, long n,
     const Window w) {{
   const long plane = w.out[0] * w.out[1] * w.out[2], all = w.n * plane;
@@ -94,58 +71,6 @@ __kernel void image(__global {kind}* o, __global const {kind}* x, long n,
           const long row = ((c * w.k[0] + a) * w.k[1] + b) * w.k[2] + d;
           sum += x[row * all + s * plane + (q0 * w.out[1] + q1) * w.out[2] + q2]; }} }} }}
     o[i] = sum; }}
-}}"""
-
-
-# A window's bounds in one dim: the first place, and where it begins and ends inside.
-_BOUNDS = """
-    long u = i;
-    const long a2 = u % w.out[2]; u /= w.out[2]; const long a1 = u % w.out[1];
-    u /= w.out[1]; const long a0 = u % w.out[0]; u /= w.out[0];
-    const long s0 = a0 * w.step[0] - w.pad[0], s1 = a1 * w.step[1] - w.pad[1],
-      s2 = a2 * w.step[2] - w.pad[2], base = u * w.in[0] * w.in[1] * w.in[2];
-"""
-_INSIDE = """
-    for (long b0 = 0; b0 < w.k[0]; b0++) {
-      const long p0 = s0 + b0 * w.gap[0]; if (p0 < 0 || p0 >= w.in[0]) continue;
-      for (long b1 = 0; b1 < w.k[1]; b1++) {
-        const long p1 = s1 + b1 * w.gap[1]; if (p1 < 0 || p1 >= w.in[1]) continue;
-        for (long b2 = 0; b2 < w.k[2]; b2++) {
-          const long p2 = s2 + b2 * w.gap[2]; if (p2 < 0 || p2 >= w.in[2]) continue;
-          const long at = (p0 * w.in[1] + p1) * w.in[2] + p2;
-"""
-
-
-def _max_source(dtype: Any) -> str:
-    kind = types.COMPUTE[dtype]
-    return f"""{_WINDOW}
-__kernel void pool(__global {types.STORAGE[dtype]}* o, __global long* places,
-    __global const {types.STORAGE[dtype]}* x, long xo, long n, const Window w) {{
-  SHARE(i, n);
-  for (; i < i_end; NEXT(i, 1)) {{ {_BOUNDS}
-    {kind} best = 0; long place = -1;
-    {_INSIDE}
-          const {kind} v = {types.load(dtype, "x", "xo + base + at")};
-          if (place < 0 || v > best || v != v) {{ best = v; place = at; }} }} }} }}
-    {types.store(dtype, "o", "i", "best")}
-    places[i] = place; }}
-}}"""
-
-
-def _average_source(dtype: Any) -> str:
-    return f"""{_WINDOW}
-__kernel void pool(__global {types.STORAGE[dtype]}* o,
-    __global const {types.STORAGE[dtype]}* x, long xo, long n, long divisor, int padded,
-    const Window w) {{
-  SHARE(i, n);
-  for (; i < i_end; NEXT(i, 1)) {{ {_BOUNDS}
-    {types.COMPUTE[dtype]} sum = 0; long count = 0;
-    {_INSIDE}
-          sum += {types.load(dtype, "x", "xo + base + at")}; count++; }} }} }}
-    if (padded) count = (min(s0 + w.k[0], w.in[0] + w.pad[0]) - s0)
-      * (min(s1 + w.k[1], w.in[1] + w.pad[1]) - s1)
-      * (min(s2 + w.k[2], w.in[2] + w.pad[2]) - s2);
-    {types.store(dtype, "o", "i", "sum / (divisor ? divisor : count)")} }}
 }}"""
 
 
@@ -225,27 +150,10 @@ __kernel void lines(__global {s}* o, __global const {s}* x, long xo, {second}lon
 }}"""
 
 
-def _built(
-    runtime: Any, key: tuple[Any, ...], name: str, source: Callable[[], str]
-) -> Any:
-    kernel = runtime.cache.get(key)
-    if kernel is None:
-        kernel = runtime.cache[key] = runtime.build(
-            name, source(), types.options_for(*key)
-        )
-    return kernel
-
-
 def _strided(
     x: OpenCLArray, shape: Sequence[int], strides: Sequence[int]
 ) -> OpenCLArray:
     return OpenCLArray(x.memory, tuple(shape), tuple(strides), x.offset, x.dtype)
-
-
-def _cast(x: OpenCLArray, dtype: Any) -> OpenCLArray:
-    made = made_like(x, x.shape, dtype)
-    copy_(made, x)
-    return made
 
 
 def _real(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -255,20 +163,12 @@ def _real(function: Callable[..., Any]) -> Callable[..., Any]:
         if types.CLASS[x.dtype] != "f":
             return NotImplemented
         if x.dtype.itemsize == 2:
-            wide = [_cast(a, dtypes.float32) for a in (x, y)]
-            return _cast(function(*wide, *rest), x.dtype)
+            wide = [converted(a, dtypes.float32) for a in (x, y)]
+            return converted(function(*wide, *rest), x.dtype)
         return function(contiguous(x), contiguous(y), *rest)
 
     kernel.__wrapped__ = function  # type: ignore[attr-defined]
     return kernel
-
-
-def _zeros(like: OpenCLArray, shape: tuple[int, ...]) -> OpenCLArray:
-    made = made_like(like, shape)
-    if made.size:
-        runtime = like.memory.runtime
-        runtime.upload(made.memory.buffer, np.zeros(shape, like.dtype.host))
-    return made
 
 
 def _columns(
@@ -278,15 +178,15 @@ def _columns(
     made = made_like(x, (c * size_of(kernel), n * size_of(out)))
     runtime = x.memory.runtime
     kind = types.STORAGE[x.dtype]
-    found = _built(runtime, ("columns", kind), "columns", lambda: _columns_source(kind))
+    found = built(runtime, ("columns", kind), "columns", lambda: _columns_source(kind))
     pieces = made.shape[0] * n
-    window = _window(n, c, sizes, kernel, stride, padding, dilation, out)
+    w = window(n, c, sizes, kernel, stride, padding, dilation, out)
     args = [made.memory.buffer, x.memory.buffer, np.int64(x.offset), np.int64(pieces)]
-    runtime.launch(found, runtime.items(pieces, size_of(out)), [*args, window])
+    runtime.launch(found, runtime.items(pieces, size_of(out)), [*args, w])
     return made
 
 
-def _plain_window(kernel: Any, stride: Any, padding: Any) -> bool:
+def _plain(kernel: Any, stride: Any, padding: Any) -> bool:
     return (
         all(k == 1 for k in kernel) and all(s == 1 for s in stride) and not any(padding)
     )
@@ -309,12 +209,12 @@ def conv(
         for s, k, t, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True)
     )
     if not x.size or not weight.size:
-        return _zeros(x, (n, o, *out))
+        return zeros(x, (n, o, *out))
     plane = size_of(out)
     rows = c // groups * size_of(kernel)
     made = made_like(x, (n, o, *out))
     part = o // groups
-    if _plain_window(kernel, stride, padding):
+    if _plain(kernel, stride, padding):
         y = _strided(x, (n, groups, rows, plane), (c * plane, rows * plane, plane, 1))
     else:
         cols = _columns(x, kernel, stride, padding, dilation, out)
@@ -345,7 +245,7 @@ def conv_weight(
     c = x.shape[1]
     shape = (o, c // groups, *kernel)
     if not grad.size or not x.size:
-        return _zeros(x, shape)
+        return zeros(x, shape)
     cols = _columns(x, kernel, stride, padding, dilation, out)
     plane = size_of(tuple(out))
     rows, part, count = c // groups * size_of(kernel), o // groups, n * plane
@@ -375,7 +275,7 @@ def conv_input(
     c = weight.shape[1] * groups
     shape = (n, c, *sizes)
     if not grad.size or not weight.size:
-        return _zeros(grad, shape)
+        return zeros(grad, shape)
     plane = size_of(tuple(out))
     rows, part = c // groups * size_of(kernel), o // groups
     cols = made_like(grad, (rows * groups, n * plane))
@@ -389,74 +289,10 @@ def conv_input(
     made = made_like(grad, shape)
     runtime = grad.memory.runtime
     kind = types.STORAGE[grad.dtype]
-    found = _built(runtime, ("image", kind), "image", lambda: _image_source(kind))
-    window = _window(n, c, sizes, kernel, stride, padding, dilation, out)
-    args = [made.memory.buffer, cols.memory.buffer, np.int64(made.size), window]
+    found = built(runtime, ("image", kind), "image", lambda: _image_source(kind))
+    w = window(n, c, sizes, kernel, stride, padding, dilation, out)
+    args = [made.memory.buffer, cols.memory.buffer, np.int64(made.size), w]
     runtime.launch(found, runtime.items(made.size, size_of(kernel)), args)
-    return made
-
-
-def _planes(x: OpenCLArray, dims: int) -> tuple[OpenCLArray, int, tuple[int, ...]]:
-    """Contiguous planes, how many, and their sizes."""
-    x = contiguous(x)
-    sizes = x.shape[x.ndim - dims :]
-    return x, size_of(x.shape[: x.ndim - dims]), sizes
-
-
-def max_pool(
-    x: OpenCLArray,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    out: Any,
-    last: bool,
-) -> Any:
-    if last or types.CLASS[x.dtype] in "bc":
-        return NotImplemented
-    dims = len(kernel)
-    x, count, sizes = _planes(x, dims)
-    shape = (*x.shape[: x.ndim - dims], *out)
-    made, places = made_like(x, shape), made_like(x, shape, dtypes.int64)
-    if made.size:
-        runtime = x.memory.runtime
-        found = _built(
-            runtime, ("max_pool", x.dtype), "pool", lambda: _max_source(x.dtype)
-        )
-        window = _window(1, count, sizes, kernel, stride, padding, dilation, out)
-        args = [made.memory.buffer, places.memory.buffer, x.memory.buffer]
-        args += [np.int64(x.offset), np.int64(made.size), window]
-        runtime.launch(found, runtime.items(made.size, size_of(kernel)), args)
-    return made, places
-
-
-def avg_pool(
-    x: OpenCLArray,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    out: Any,
-    last: bool,
-    include_pad: bool,
-    divisor: Any,
-) -> Any:
-    if last or types.CLASS[x.dtype] != "f":
-        return NotImplemented
-    dims = len(kernel)
-    x, count, sizes = _planes(x, dims)
-    made = made_like(x, (*x.shape[: x.ndim - dims], *out))
-    if made.size:
-        runtime = x.memory.runtime
-        found = _built(
-            runtime, ("avg_pool", x.dtype), "pool", lambda: _average_source(x.dtype)
-        )
-        ones = (1,) * dims
-        window = _window(1, count, sizes, kernel, stride, padding, ones, out)
-        args = [made.memory.buffer, x.memory.buffer, np.int64(x.offset)]
-        args += [np.int64(made.size), np.int64(divisor or 0), np.int32(include_pad)]
-        runtime.launch(
-            found, runtime.items(made.size, size_of(kernel)), [*args, window]
-        )
     return made
 
 
@@ -473,7 +309,7 @@ def _softmax(name: str) -> Callable[..., Any]:
             return made
         arrays = [contiguous(a) for a in arrays]
         runtime = first.memory.runtime
-        found = _built(
+        found = built(
             runtime,
             (name, first.dtype),
             "lines",
@@ -499,10 +335,6 @@ def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
         "_conv": conv,
         "_conv_weight": conv_weight,
         "_conv_input": conv_input,
-        "_max_pool2d": max_pool,
-        "_max_pool3d": max_pool,
-        "_avg_pool2d": avg_pool,
-        "_avg_pool3d": avg_pool,
     }
     for name in _SOFTMAX:
         table[name] = _softmax(name)

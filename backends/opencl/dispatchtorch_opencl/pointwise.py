@@ -16,7 +16,7 @@ from dispatchtorch_opencl._elementwise import Expression, elementwise
 from dispatchtorch_opencl._functions import HELPERS
 from dispatchtorch_opencl.array import OpenCLArray
 
-__all__ = ["kernels_for"]
+__all__ = ["float_rows", "kernels_for"]
 
 # operator | result | classes : expression | …    (result: same, bool or real)
 ROWS = """
@@ -51,25 +51,25 @@ logical_xor | bool | buif : (x != 0) != (y != 0) | c : cbool(x) != cbool(y)
 logical_not | bool | buif : x == 0 | c : !cbool(x)
 exp | same | f* : exp(x) | c : cexp_(x)
 exp2 | same | f* : exp2(x)
-expm1 | same | f* : expm1(x)
+expm1 | same | f* : expm1(x) | c : cexpm1_(x)
 log | same | f* : log(x) | c : clog_(x)
 log2 | same | f* : log2(x)
 log10 | same | f* : log10(x)
-log1p | same | f* : log1p(x)
+log1p | same | f* : log1p(x) | c : clog1p_(x)
 sqrt | same | f* : sqrt(x) | c : csqrt_(x)
 rsqrt | same | f* : K(1) / sqrt(x)
 sin | same | f* : sin(x) | c : csin_(x)
 cos | same | f* : cos(x) | c : ccos_(x)
 tan | same | f* : tan(x)
-asin | same | f* : asin(x)
-acos | same | f* : acos(x)
-atan | same | f* : atan(x)
+asin | same | f* : asin(x) | c : casin_(x)
+acos | same | f* : acos(x) | c : cacos_(x)
+atan | same | f* : atan(x) | c : catan_(x)
 sinh | same | f* : sinh(x)
 cosh | same | f* : cosh(x)
-tanh | same | f* : tanh(x)
-asinh | same | f* : asinh(x)
-acosh | same | f* : acosh(x)
-atanh | same | f* : atanh(x)
+tanh | same | f* : tanh(x) | c : ctanh_(x)
+asinh | same | f* : asinh(x) | c : casinh_(x)
+acosh | same | f* : acosh(x) | c : cacosh_(x)
+atanh | same | f* : atanh(x) | c : catanh_(x)
 erf | same | f : erf(x)
 floor | same | ui : x | f* : floor(x)
 ceil | same | ui : x | f* : ceil(x)
@@ -109,6 +109,17 @@ def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
     for name in ("addcmul", "addcdiv"):
         kernels[name] = (_with_factor(name, backend), False)
     return kernels
+
+
+def float_rows() -> dict[str, Expression]:
+    """The expressions of the operators that have one for floats."""
+    made = {}
+    for line in ROWS.strip().splitlines():
+        name, _, *cells = _cells(line)
+        row = _by_class(name, cells).get("f")
+        if row is not None:
+            made[name] = row
+    return made
 
 
 def _cells(line: str) -> list[str]:

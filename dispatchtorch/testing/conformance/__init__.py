@@ -11,6 +11,7 @@ exact its device is.
 
 from __future__ import annotations
 
+from . import _streams as _streams  # its checks join those of _device
 from ._report import render
 from ._result import FAILURES, OUTCOMES, Report, Result
 from ._run import Kit, run

@@ -1,0 +1,1 @@
+from cupy_standin import BaseMemory, MemoryPointer, MemoryPool, OutOfMemoryError, UnownedMemory

@@ -1,0 +1,3 @@
+from cupy_standin import SPECIAL as _functions
+
+globals().update(_functions)

@@ -1,0 +1,48 @@
+"""Device ``emulated``: NumPy's memory, the CUDA kernels run by the emulator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cuda_emulation import EmulatedRuntime
+from dispatchtorch_cupy.kernels import kernels
+from dispatchtorch_numpy.device import NumpyBackend
+
+from dispatchtorch.backend import get_backend, register_backend
+
+__all__ = ["EmulatedBackend", "emulated"]
+
+
+class EmulatedBackend(NumpyBackend):
+    """The generic kernels over NumPy, and the CUDA kernels over them."""
+
+    device_type = "emulated"
+    is_host = False
+    arrange = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runtime = EmulatedRuntime()
+        generic = {n: (k.function, k.out) for n, k in self.kernels.items()}
+        made = kernels(generic=generic, runtime=self.runtime)
+        for name, (function, out) in made.items():
+            self.add_kernel(name, function, out=out)
+
+    def from_host(self, array: Any, index: int) -> Any:
+        return array.copy()
+
+    def to_host(self, array: Any) -> Any:
+        self.runtime.check()
+        return array.copy()
+
+    def generator(self, index: int) -> Any:
+        return None
+
+
+def emulated() -> EmulatedBackend:
+    """The registered device."""
+    try:
+        return get_backend("emulated")  # type: ignore[return-value]
+    except Exception:
+        register_backend(EmulatedBackend())
+        return get_backend("emulated")  # type: ignore[return-value]
