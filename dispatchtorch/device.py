@@ -20,6 +20,22 @@ class _Registry:
 registry = _Registry()
 
 
+_NOTHING: Any = object()
+
+
+def _not_a_device(given: Any) -> TypeError:
+    kind = "" if given is _NOTHING else given.__class__.__name__
+    wrong = (
+        "      didn't match because some of the arguments have invalid types: "
+        f"(!{kind}!)\n"
+    )
+    return TypeError(
+        f"device() received an invalid combination of arguments - got ({kind}), but "
+        "expected one of:\n * (torch.device device)\n"
+        f"{wrong if kind else ''} * (str type, int index = -1)\n"
+    )
+
+
 class device:
     """``torch.device("cpu")``, ``device("npu:1")``, ``device("npu", 1)``.
 
@@ -31,11 +47,18 @@ class device:
     type: str
     index: int | None
 
-    def __init__(self, type: Any = None, index: int | None = None) -> None:
+    def __init__(self, type: Any = _NOTHING, index: int | None = None) -> None:
         if isinstance(type, device):
             name, found = type.type, type.index
         elif isinstance(type, str):
             name, _, number = type.partition(":")
+            if not type:
+                raise RuntimeError("Device string must not be empty")
+            if index is not None and not isinstance(index, int):
+                raise TypeError(
+                    "device(): argument 'index' (position 2) must be int, not "
+                    f"{index.__class__.__name__}"
+                )
             if number and index is not None:
                 raise RuntimeError(
                     f"type (string) must not include an index because index was passed "
@@ -47,10 +70,7 @@ class device:
 
             name, found = current_accelerator(), type
         else:
-            raise TypeError(
-                f"device(): argument 'type' (position 1) must be str, not "
-                f"{type.__class__.__name__}"
-            )
+            raise _not_a_device(type)
         if index is not None:
             if index < 0:
                 raise RuntimeError(f"Device index must not be negative, got {index}")

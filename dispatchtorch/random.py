@@ -39,7 +39,7 @@ class Generator:
         if backend.device_type == "meta":
             raise RuntimeError("META device type not an accelerator.")
         self.device = Device(backend.device_type, index if backend.indexed else None)
-        self._engine = _new_engine(backend)
+        self._engine = _new_engine(backend, index)
 
     @classmethod
     def _of(cls, engine: Any, device: Device) -> Generator:
@@ -50,7 +50,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Sets the seed and returns the generator."""
-        if not hasattr(seed, "__index__"):
+        if isinstance(seed, (bool, Tensor)) or not hasattr(seed, "__index__"):
             raise RuntimeError(
                 f"manual_seed expected a long, but got {type(seed).__name__}"
             )
@@ -126,31 +126,31 @@ def _as_seed(seed: Any) -> int:
     return value
 
 
-def _new_engine(backend: Any) -> Any:
-    """An engine of a backend's kind; the host's where it has none."""
-    own = backend.generator(0)
-    if own is None:
-        own = get_backend("cpu").generator(0)
-    return type(own)()
+def _new_engine(backend: Any, index: int) -> Any:
+    """An engine of a device's kind; the host's where it has none."""
+    own = backend.new_generator(index)
+    return get_backend("cpu").new_generator(0) if own is None else own
 
 
-_host_drawn: dict[tuple[str, int], Generator] = {}
-_last_seed: int | None = None
+_defaults: dict[tuple[str, int], Generator] = {}
+_last_seed: int | None = None  # what devices that are named later start from
 
 
 def generator_of(device_type: str, index: int) -> Generator:
     """The default generator of a device."""
     key = (device_type, index)
-    found = _host_drawn.get(key)
+    found = _defaults.get(key)
     if found is None:
         backend = get_backend(device_type)
         engine = backend.generator(index)
         if engine is None:
-            engine = _new_engine(backend)
-            if _last_seed is not None:
-                engine.manual_seed(_last_seed)
+            engine = _new_engine(backend, index)
+        if _last_seed is not None:
+            engine.manual_seed(_last_seed)
+        elif backend.device_type == "cpu":
+            engine.seed()  # other devices start from the same seed each time
         device = Device(device_type, index if backend.indexed else None)
-        found = _host_drawn[key] = Generator._of(engine, device)
+        found = _defaults[key] = Generator._of(engine, device)
     return found
 
 
@@ -180,13 +180,8 @@ def manual_seed(seed: int) -> Generator:
     """Seeds the default generators of all devices; returns that of ``cpu``."""
     global _last_seed
     _last_seed = value = _as_seed(seed)
-    for generator in list(_host_drawn.values()):
+    for generator in list(_defaults.values()):
         generator.manual_seed(value)
-    for backend in registered_backends().values():
-        if backend.is_available():
-            engine = backend.generator(0)
-            if engine is not None:
-                engine.manual_seed(value)
     return default_generator
 
 
@@ -218,21 +213,34 @@ def fork_rng(
     enabled: bool = True,
     _caller: str = "fork_rng",
     _devices_kw: str = "devices",
-    device_type: str = "cuda",
+    device_type: str | None = None,
 ) -> Iterator[None]:
-    """A block after which the generators are back in the state they had before."""
+    """A block after which the generators are back in the state they had before.
+
+    ``devices`` are indices (of ``device_type``, by default the accelerator) or devices;
+    all of that type, or of all types that are in use, unless given.
+    """
+    if device_type is not None:
+        device_type = Device(device_type).type
     if not enabled:
         yield
         return
     if devices is None:
-        kept = list(_host_drawn.values())
+        kept = [default_generator]
+        for backend in registered_backends().values():
+            if backend.indexed and device_type in (None, "meta", backend.device_type):
+                count = backend.device_count() if backend.is_available() else 0
+                kept += [generator_of(backend.device_type, i) for i in range(count)]
     else:
         kept = [default_generator]
         for each in devices:
-            device = (
-                Device(device_type, each) if isinstance(each, int) else Device(each)
-            )
-            kept.append(generator_of(device.type, device.index or 0))
+            if isinstance(each, int) and device_type is not None:
+                device = Device(device_type, each)
+            else:
+                device = Device(each)
+            backend, index = resolve_device(device)
+            if backend.device_type != "cpu":
+                kept.append(generator_of(backend.device_type, index))
     states = [(g, g.get_state()) for g in kept]
     try:
         yield
