@@ -11,7 +11,10 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-from dispatchtorch.dispatch.operator import operator, packets
+from dispatchtorch.backend import Backend, Kernel
+from dispatchtorch.dispatch import keys as K
+from dispatchtorch.dispatch.operator import Operator, operator, packets
+from dispatchtorch.lift import Plain, natives, run_guarded
 from dispatchtorch.ops._common import torch
 from dispatchtorch.ops._pointwise import number_like
 
@@ -58,6 +61,41 @@ _NAMES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 _INPLACE_ONLY = {"copy", "zero"}
 _FUNCTIONAL_ONLY = {"clone", "max", "norm"}
+
+
+class _Written(Plain):
+    """Kernels that write to the tensors of their first list, which is the result."""
+
+    def bind(
+        self,
+        op: Operator,
+        keys: int,
+        backend: Backend,
+        kernel: Kernel,
+        declined: Callable[..., Any],
+    ) -> Callable[..., Any]:
+        function = kernel.function
+
+        def write(targets: Any, *rest: Any) -> Any:
+            # What writing to a view or to an inference tensor asks for is seen to one
+            # by one.
+            if any(t._keys & (K.VIEW | K.INFERENCE) for t in targets):
+                return declined(targets, *rest)
+            given = [list(a) if type(a) is tuple else a for a in (targets, *rest)]
+            made = run_guarded(backend, function, *map(natives, given))
+            if made is NotImplemented:
+                return declined(targets, *rest)
+            for t in targets:
+                if t._ver is None:
+                    t._ver = [1, 0]
+                else:
+                    t._ver[0] += 1
+            return targets
+
+        return write
+
+
+_PLAIN, _WRITTEN = Plain(), _Written()
 
 
 def _same_lengths(first: Any, *others: Any) -> None:
@@ -148,7 +186,8 @@ def _declare(name: str, overload: str, tail: str) -> None:
     dot = f".{overload}" if overload else ""
     rest = f", {tail}" if tail else ""
     schema = f"_foreach_{name}{dot}(Tensor[] self{rest}) -> Tensor[]"
-    operator(schema, variants="function", tags="mixed_devices")(
+    lift = _WRITTEN if name.endswith("_") else _PLAIN
+    operator(schema, variants="function", tags="mixed_devices", lift=lift)(
         _each(name, listed, keyword, names)
     )
 

@@ -38,6 +38,7 @@ class Adafactor(RuleOptimizer):
 
     _decays = False  # the size of a parameter is taken before it shrinks
     _real = False
+    _elementwise = False
     _late_options: ClassVar[State] = {"foreach": None}
 
     def __init__(

@@ -45,6 +45,7 @@ class Muon(RuleOptimizer):
     _counted = False
     _decays = False
     _real = False
+    _elementwise = False
 
     def __init__(
         self,

@@ -17,10 +17,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dispatchtorch as torch
-from dispatchtorch._threads import in_shares
 from dispatchtorch.dispatch.state import tls
+from dispatchtorch.ops.foreach_formula import apply_formula_
 
-from ._tensor_list import TensorList
+from ._recording import Recorded, Recording
+from ._tensor_list import TensorList, elementwise, has_list_kernels
 from .optimizer import Optimizer, ParamsT
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "check_lr",
     "mix_",
     "number",
+    "ones_like",
     "run_functional",
     "scalar_dtype",
     "zeros",
@@ -67,6 +69,13 @@ def check_betas(betas: Sequence[Any]) -> None:
     for i in range(2):
         if not 0.0 <= betas[i] < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {betas[i]}")
+
+
+def ones_like(value: Any) -> Any:
+    """Ones where ``value`` has elements."""
+    if type(value) is Recorded:
+        return value.fill(1)
+    return elementwise(torch.ones_like, value)
 
 
 def number(value: Any) -> Any:
@@ -137,7 +146,7 @@ class RuleOptimizer(Optimizer):
     _counted: ClassVar[bool] = True  # keeps a "step" in the state
     _decays: ClassVar[bool] = True  # leaves weight decay to this class
     _real: ClassVar[bool] = True  # needs complex numbers as pairs of real ones
-    _split: ClassVar[bool] = False  # treats each element by itself
+    _elementwise: ClassVar[bool] = True  # treats each element by itself
     _scalars: ClassVar[
         tuple[str, ...]
     ] = ()  # state, besides "step", of one number each
@@ -281,13 +290,23 @@ def run(
     if cls._real:
         rows = [_as_real(row) if row[0].is_complex() else row for row in rows]
     on_device = options.get("capturable")
-    if (options.get("foreach") or fused) and not any(g.is_sparse for _, g, _ in rows):
+    if (
+        cls._elementwise
+        and not on_device
+        and not options.get("differentiable")
+        and not tls.include  # modes and profilers watch operators of tensors
+    ):
+        rows = _run_formulas(cls, options, update, rows)
+        if not rows:
+            return
+    lists = fused or options.get("foreach")
+    if lists is None and not options.get("differentiable"):
+        lists = all(has_list_kernels(param) for param, _, _ in rows)
+    if lists and not any(g.is_sparse for _, g, _ in rows):
         if cls._counted and options.get("differentiable"):
             raise AssertionError("_foreach ops don't support autograd")
         _run_lists(cls, update, rows, on_device)
         return
-    if cls._split and not options.get("differentiable"):
-        update = _by_blocks(cls, options, update)
     if not cls._counted:
         for param, grad, state in rows:
             update(param, grad, state, None)
@@ -356,48 +375,54 @@ def _ascending(update: Update) -> Update:
     return ascend
 
 
-# Elements of a block: what a rule works on then stays in a core's cache.
-_BLOCK = 1 << 16
+_PLAIN = (torch.nn.Parameter, torch.Tensor)
 
 
-def _by_blocks(
-    cls: type[RuleOptimizer], options: Mapping[str, Any], update: Update
-) -> Update:
-    """A rule of elements, on one block of a large parameter after the other.
+def _run_formulas(
+    cls: type[RuleOptimizer],
+    options: Mapping[str, Any],
+    update: Update,
+    rows: list[Row],
+) -> list[Row]:
+    """Updates rows that one formula can be written for; returns the others.
 
-    For memory that lies with the processor; other devices take parameters whole.
+    The rule is run once for all rows with the same numbers, on names of tensors.
     """
-
-    def blocks(param: Any, grad: Any, state: State, step: Any) -> None:
-        size = param.numel()
-        if size < 2 * _BLOCK or cls._begins(options, state):
-            update(param, grad, state, step)
-            return
-        names = [n for n, v in state.items() if n != "step" and v is not None]
-        tensors = [param, grad, *[state[n] for n in names]]
-        shape = param.shape
-        if not param._backend.is_host or not all(
-            t.shape == shape and t.is_contiguous() and not t.is_sparse for t in tensors
+    begins, counted, scalars = cls._begins, cls._counted, cls._scalars
+    lists: dict[Any, list[Row]] = {}
+    others = []
+    for row in rows:
+        param, grad, state = row
+        backend = param._backend
+        if (
+            type(param) not in _PLAIN
+            or type(grad) is not torch.Tensor
+            or grad.is_sparse
+            or begins(options, state)
+            or "_foreach_formula_" not in backend.kernels
         ):
-            update(param, grad, state, step)
-            return
-        lines = [t.detach().view(-1) for t in tensors]
-        for line in (lines[0], *lines[2:]):
-            line[:0].zero_()  # counts as a change of the whole
-
-        def part(start: int, stop: int) -> None:
-            for i in range(start, stop, _BLOCK):
-                end = min(i + _BLOCK, stop)
-                # Without a base, blocks are written to without further checks.
-                p, g, *kept = [line[i:end].data for line in lines]
-                update(p, g, dict(zip(names, kept, strict=True)), step)
-
-        if tls.include:  # modes and profilers watch this thread alone
-            part(0, size)
-        else:
-            in_shares(part, size, 2 * _BLOCK)
-
-    return blocks
+            others.append(row)
+            continue
+        place = backend if backend.is_host else param.device
+        names = tuple([n for n, value in state.items() if value is not None])
+        kind = [place, param.dtype, names]
+        if counted:
+            kind.append(state["step"].add_(1).item())
+            kind += [state[name].item() for name in scalars]
+        lists.setdefault(tuple(kind), []).append(row)
+    for (_, _, names, *numbers), alike in lists.items():
+        recording = Recording()
+        kept = [n for n in names if n != "step" and n not in scalars]
+        columns = [Recorded(recording, f"x{i}") for i in range(2 + len(kept))]
+        known: State = dict(zip(kept, columns[2:], strict=True))
+        for name in scalars:
+            known[name] = TensorList([state[name] for _, _, state in alike])
+        update(columns[0], columns[1], known, numbers[0] if counted else None)
+        tensors: list[Any] = []
+        for param, grad, state in alike:
+            tensors += (param, grad, *[state[name] for name in kept])
+        apply_formula_(tensors, recording.text, len(columns), recording.numbers)
+    return others
 
 
 def _as_real(row: Row) -> Row:

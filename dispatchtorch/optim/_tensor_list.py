@@ -12,7 +12,7 @@ from typing import Any
 
 import dispatchtorch as torch
 
-__all__ = ["TensorList", "elementwise", "maximum_"]
+__all__ = ["TensorList", "elementwise", "has_list_kernels", "maximum_"]
 
 
 class TensorList:
@@ -75,6 +75,9 @@ class TensorList:
     def __gt__(self, other: Any) -> TensorList:
         return self.gt(other)
 
+    def __lt__(self, other: Any) -> TensorList:
+        return self.lt(other)
+
 
 def elementwise(function: Callable[..., Any], *args: Any) -> Any:
     """``function`` of tensors, or of each position of the lists among ``args``."""
@@ -89,11 +92,16 @@ def elementwise(function: Callable[..., Any], *args: Any) -> Any:
 
 def maximum_(self: Any, other: Any) -> None:
     """Raises ``self``, a tensor or a list of them, to ``other`` where that is more."""
-    if type(self) is TensorList:
+    if not isinstance(self, torch.Tensor):
         self.maximum_(other)
         return
     before = self.clone() if torch.is_grad_enabled() else self  # for the derivative
     self.copy_(torch.maximum(before, other))
+
+
+def has_list_kernels(tensor: Any) -> bool:
+    """Whether a tensor's device does the work of many tensors at once."""
+    return "_foreach_addcdiv_.Scalar" in tensor._backend.kernels
 
 
 def _method(name: str) -> Callable[..., Any]:

@@ -36,7 +36,6 @@ class Adadelta(RuleOptimizer):
         differentiable: records the step, to differentiate through it.
     """
 
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "foreach": None,
         "maximize": False,

@@ -40,7 +40,6 @@ class Adagrad(RuleOptimizer):
         https://jmlr.org/papers/v12/duchi11a.html
     """
 
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "foreach": None,
         "maximize": False,

@@ -48,7 +48,6 @@ class Adam(RuleOptimizer):
             makes it AdamW.
     """
 
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "amsgrad": False,
         "maximize": False,

@@ -41,7 +41,6 @@ class Adamax(RuleOptimizer):
     .. _Adam paper: https://arxiv.org/abs/1412.6980
     """
 
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "foreach": None,
         "maximize": False,

@@ -12,6 +12,8 @@ from ._rules import (
     State,
     Update,
     add_product_,
+    add_quotient_,
+    add_scaled_,
     check,
     check_betas,
     check_lr,
@@ -92,7 +94,7 @@ class RAdam(RuleOptimizer):
         beta1, beta2 = options["betas"]
         rest1, rest2 = 1 - beta1, 1 - beta2
         eps = options["eps"]
-        capturable = options.get("capturable")
+        capturable, recorded = options.get("capturable"), options.get("differentiable")
         longest = 2 / rest2 - 1  # of the averages that the variance can be seen as
         rest = (longest - 4) * (longest - 2)
 
@@ -102,20 +104,21 @@ class RAdam(RuleOptimizer):
             add_product_(square.mul_(beta2), grad, grad, rest2)
             kept = beta2**step
             length = longest - 2 * step * kept / (1 - kept)
+            scale = lr / (1 - beta1**step)
             # The first steps are plain momentum: their variance says too little.
-            move = mean / (1 - beta1**step) * lr
-            if capturable or length > 5.0:
-                rectified = (
-                    (length - 4) * (length - 2) * longest / (rest * length)
-                ) ** 0.5
-                adaptive = (1 - kept) ** 0.5 / square.sqrt().add(eps)
-                if capturable:
-                    adaptive = adaptive * rectified
-                    adaptive = elementwise(torch.where, length > 5.0, adaptive, 1.0)
-                    move = move * adaptive
-                else:
-                    move = move * adaptive * rectified
-            param.sub_(move)
+            if not capturable and length <= 5.0:
+                add_scaled_(param, mean, -scale)
+                return
+            rectified = ((length - 4) * (length - 2) * longest / (rest * length)) ** 0.5
+            rectified = rectified * (1 - kept) ** 0.5
+            root = square.sqrt()
+            root = root.add(eps) if recorded else root.add_(eps)
+            if capturable:
+                adaptive = rectified / root
+                adaptive = elementwise(torch.where, length > 5.0, adaptive, 1.0)
+                param.sub_(mean * scale * adaptive)
+            else:
+                add_quotient_(param, mean, root, -scale * rectified)
 
         return update
 

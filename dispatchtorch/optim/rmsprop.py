@@ -45,7 +45,6 @@ class RMSprop(RuleOptimizer):
         https://arxiv.org/abs/1308.0850
     """
 
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "momentum": 0,
         "centered": False,

@@ -13,10 +13,10 @@ from ._rules import (
     Update,
     check_lr,
     number,
+    ones_like,
     run_functional,
     zeros,
 )
-from ._tensor_list import elementwise
 from .optimizer import ParamsT
 
 __all__ = ["Rprop", "rprop"]
@@ -81,19 +81,19 @@ class Rprop(RuleOptimizer):
         less, more = options["etas"]
         least, largest = options["step_sizes"]
 
-        def move(param: Any, grad: Any, previous: Any, size: Any) -> None:
-            # Cloned because it is overwritten below, before a backward pass reads it.
-            sign = grad.mul(previous.clone()).sign()
-            turned = sign < 0
-            factor = torch.ones_like(sign)
-            factor.masked_fill_(sign > 0, more).masked_fill_(turned, less)
+        recorded = options.get("differentiable")
+
+        def update(param: Any, grad: Any, state: State, step: Any) -> None:
+            previous, size = state["prev"], state["step_size"]
+            # It is overwritten below, before a backward pass reads it.
+            product = grad * (previous.clone() if recorded else previous)
+            turned = product < 0
+            factor = ones_like(product)
+            factor.masked_fill_(product > 0, more).masked_fill_(turned, less)
             size.mul_(factor).clamp_(least, largest)
             grad = grad.masked_fill(turned, 0)
             param.sub_(grad.sign() * size)
             previous.copy_(grad)
-
-        def update(param: Any, grad: Any, state: State, step: Any) -> None:
-            elementwise(move, param, grad, state["prev"], state["step_size"])
 
         return update
 

@@ -42,7 +42,6 @@ class SGD(RuleOptimizer):
 
     _counted = False
     _real = False
-    _split: ClassVar[bool] = True
     _late_options: ClassVar[State] = {
         "nesterov": False,
         "maximize": False,

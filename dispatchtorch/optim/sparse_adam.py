@@ -34,6 +34,7 @@ class SparseAdam(RuleOptimizer):
     """
 
     _counted = False  # by a Python number, unlike the others
+    _elementwise = False
 
     def __init__(
         self,

@@ -1,0 +1,182 @@
+"""Formulas over rows of arrays: steps of optimizers, a block of elements at a time.
+
+A formula becomes a Python function of ufuncs that write to arrays they are given. Blocks
+are as small as a core's cache, so that a formula of many passes reads and writes memory
+once; threads take one block after the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dispatchtorch import _settings
+from dispatchtorch._threads import in_shares
+
+__all__ = ["kernels_for"]
+
+#: Bytes of one operand in a block, and of what isn't worth another thread.
+_BLOCK = 1 << 18
+#: Elements of arrays that are small enough to make their temporaries anew.
+_SMALL = 1 << 10
+
+_UFUNCS = {
+    "abs": "absolute",
+    "div": "true_divide",
+    "gt": "greater",
+    "lt": "less",
+    "mul": "multiply",
+    "neg": "negative",
+    "sub": "subtract",
+}
+# What isn't one ufunc: lines, and the temporaries that they need besides. NumPy's masked
+# assignments branch on each element, so that masks are bits of integers instead.
+_SIGN = (
+    "greater({0}, 0, out=ma)",
+    "less({0}, 0, out=mb)",
+    "subtract(ma.view(int8), mb.view(int8), out=ma.view(int8))",
+    "copyto({target}, ma.view(int8))",
+)
+_MASKED_FILL = (
+    "copyto(wa, {1}.view(int8))",
+    "negative(wa, out=wa)",
+    "bitwise_xor({0}.view(wa.dtype), {2}.view(wa.dtype), out=wb)",
+    "bitwise_and(wb, wa, out=wb)",
+    "bitwise_xor({0}.view(wa.dtype), wb, out={target}.view(wa.dtype))",
+)
+_LINES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "copy": (("copyto({target}, {0})",), ()),
+    "fill": (("copyto({target}, {1})",), ()),
+    "masked_fill": (_MASKED_FILL, ("wa", "wb")),
+    "sign": (_SIGN, ("ma", "mb")),
+}
+_OF_COMPLEX = frozenset("add copy div fill mul neg sub".split())
+
+
+class _Compiled:
+    """The function of a formula, and the names of the temporaries it is given."""
+
+    def __init__(self, text: str, columns: int, numbers: int, xp: Any) -> None:
+        from dispatchtorch.ops.foreach_formula import parsed
+
+        formula = parsed(text)
+        temporaries = list(formula.temporaries)
+        code = []
+        for target, name, args in formula.lines:
+            if name in _LINES:
+                lines, more = _LINES[name]
+                code += [line.format(*args, target=target) for line in lines]
+                temporaries += [each for each in more if each not in temporaries]
+            else:
+                ufunc = _UFUNCS.get(name, name)
+                code.append(f"{ufunc}({', '.join(args)}, out={target})")
+        names = [f"x{i}" for i in range(columns)]
+        names += [f"n{i}" for i in range(numbers)] + temporaries
+        source = "\n    ".join([f"def block({', '.join(names)}):", *code])
+        made: dict[str, Any] = {}
+        exec(compile(source, "<generated formula>", "exec"), dict(vars(xp)), made)
+        self.block: Callable[..., None] = made["block"]
+        self.temporaries = temporaries
+        self.of_complex = all(name in _OF_COMPLEX for _, name, _ in formula.lines)
+
+
+class _Scratch(threading.local):
+    """A thread's temporaries, which outlive a step."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[Any, Any] = {}
+
+
+def kernels_for(xp: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
+    """The kernel of formulas; for NumPy, whose arrays lie with the processor."""
+    if xp.__name__ != "numpy":
+        return {}
+    scratch = _Scratch()
+
+    @functools.lru_cache(256)
+    def compiled(text: str, columns: int, numbers: int) -> _Compiled:
+        return _Compiled(text, columns, numbers, xp)
+
+    def kind_of(name: str, dtype: Any) -> Any:
+        """The dtype of a temporary."""
+        if name[0] == "m":
+            return xp.bool_
+        return xp.dtype(f"i{dtype.itemsize}") if name[0] == "w" else dtype
+
+    def formula(arrays: Any, text: str, columns: int, numbers: Any) -> Any:
+        if not arrays:
+            return None
+        dtype = arrays[0].dtype
+        if dtype.kind not in "fc" or dtype.itemsize < 4:
+            return NotImplemented
+        rows = [arrays[i : i + columns] for i in range(0, len(arrays), columns)]
+        total = 0
+        for row in rows:
+            shape = row[0].shape
+            for array in row:
+                if array.shape != shape or array.dtype != dtype:
+                    return NotImplemented
+            total += row[0].size
+        made = compiled(text, columns, len(numbers))
+        if dtype.kind == "c" and not made.of_complex:
+            return NotImplemented
+        block = made.block
+        values = [xp.array(number, dtype) for number in numbers]
+        kinds = [kind_of(name, dtype) for name in made.temporaries]
+        length = _BLOCK // dtype.itemsize
+        keys = [(name, dtype) for name in made.temporaries]
+
+        def temporary(key: Any, kind: Any) -> Any:
+            found = scratch.arrays.get(key)
+            if found is None:
+                found = scratch.arrays[key] = xp.empty(length, kind)
+            return found
+
+        def work(pieces: Iterator[list[Any]]) -> None:
+            for piece in pieces:
+                first = piece[0]
+                size = first.size
+                if size > _SMALL and first.ndim == 1 and size <= length:
+                    own = map(temporary, keys, kinds)
+                    block(*piece, *values, *[t[:size] for t in own])
+                else:
+                    block(*piece, *values, *[xp.empty(first.shape, k) for k in kinds])
+
+        pieces = itertools.chain.from_iterable(_pieces(row, length) for row in rows)
+        if total < 2 * length:
+            work(pieces)
+        else:
+            # A list's iterator is shared: a thread that is held up takes less.
+            shared = iter(list(pieces))
+            in_shares(lambda start, stop: work(shared), _settings.get_num_threads(), 1)
+        return None
+
+    return {"_foreach_formula_": (formula, False)}
+
+
+def _pieces(row: list[Any], length: int) -> Iterator[list[Any]]:
+    """Rows of at most ``length`` elements where memory allows."""
+    size = row[0].size
+    if size <= _SMALL:
+        yield row
+    elif all(array.flags.c_contiguous for array in row):
+        flat = [array.reshape(-1) for array in row]
+        if size <= length:
+            yield flat
+            return
+        for i in range(0, size, length):
+            yield [array[i : i + length] for array in flat]
+    elif size <= length or not row[0].ndim:
+        yield row
+    else:
+        # The dim with the longest strides goes in pieces.
+        first = row[0]
+        dim = max(range(first.ndim), key=lambda d: abs(first.strides[d]))
+        step = max(1, math.floor(length * first.shape[dim] / size))
+        for i in range(0, first.shape[dim], step):
+            part = (slice(None),) * dim + (slice(i, i + step),)
+            yield [array[part] for array in row]
