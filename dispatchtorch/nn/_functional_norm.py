@@ -276,6 +276,7 @@ def embedding_bag(
         )  # fmt: skip
         if not input.size(1):
             offsets = offsets.new_zeros(input.size(0))
+        include_last_offset = False
         input = input.reshape(-1)
         if per_sample_weights is not None:
             per_sample_weights = per_sample_weights.reshape(-1)

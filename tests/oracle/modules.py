@@ -2,8 +2,8 @@
 
 The installed oracle carries constructor and forward inputs for every module
 (``torch.testing._internal.common_modules``). They are used where they lie: nothing of
-them is kept here. ``python -m tests.oracle.modules [REGEX] [--dtypes a,b]`` prints what
-differs; ``test_modules.py`` runs the same as tests.
+them is kept here. ``python -m tests.oracle.modules [REGEX] [--dtypes a,b] [--layouts a,b]
+[--strides]`` prints what differs; ``test_modules.py`` runs the same as tests.
 
 Compared are ``repr``, the state dict's keys, shapes and dtypes, and then with the same
 parameters, in training and in evaluation: the result, the gradients of inputs and
@@ -13,6 +13,7 @@ parameters, and the buffers after it; for bad inputs, the error's class and word
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import sys
 import warnings
@@ -23,7 +24,10 @@ import dispatchtorch as dt
 from tests.oracle import samples
 from tests.oracle.samples import NotSame
 
-__all__ = ["check", "infos", "main", "problems"]
+__all__ = ["LAYOUTS", "check", "infos", "main", "problems"]
+
+# How the tensors of the inputs lie in memory.
+LAYOUTS = ("contiguous", "noncontiguous", "channels_last")
 
 
 def infos() -> list[Any]:
@@ -91,7 +95,35 @@ def _described(state: Any) -> list[tuple[str, tuple[int, ...], str]]:
     ]
 
 
-def check(info: Any, inputs: Any, training: bool, dtype: Any) -> None:
+def _laid_out(value: Any, layout: str) -> Any:
+    """The same inputs of PyTorch with their tensors laid out as ``layout`` says."""
+    import torch
+
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_laid_out(v, layout) for v in value)
+    if isinstance(value, dict):
+        return {k: _laid_out(v, layout) for k, v in value.items()}
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
+        return value
+    made = value.detach()
+    if layout == "noncontiguous" and value.dim():
+        made = torch.stack([made, made], -1).select(-1, 1).detach()
+    elif layout == "channels_last" and value.dim() in (4, 5):
+        form = torch.channels_last if value.dim() == 4 else torch.channels_last_3d
+        made = made.contiguous(memory_format=form)
+    else:
+        return value
+    return made.requires_grad_(value.requires_grad)
+
+
+def check(
+    info: Any,
+    inputs: Any,
+    training: bool,
+    dtype: Any,
+    layout: str = "contiguous",
+    strides: bool = False,
+) -> None:
     """Raises :class:`NotSame` with what differs first."""
     import torch
 
@@ -122,14 +154,18 @@ def check(info: Any, inputs: Any, training: bool, dtype: Any) -> None:
     forward = inputs.forward_input
     if forward is None:
         return
+    their_args, their_kwargs = forward.args, forward.kwargs
+    if layout != "contiguous":
+        their_args = _laid_out(their_args, layout)
+        their_kwargs = _laid_out(their_kwargs, layout)
     tensors: dict[int, Any] = {}
-    in_args = _translate_inputs(forward.args, tensors)
-    in_kwargs = _translate_inputs(forward.kwargs, tensors)
+    in_args = _translate_inputs(their_args, tensors)
+    in_kwargs = _translate_inputs(their_kwargs, tensors)
     if lazy:  # the first call makes the parameters
-        samples._run(theirs, torch, forward.args, forward.kwargs)
+        samples._run(theirs, torch, their_args, their_kwargs)
         samples._run(mine, dt, in_args, in_kwargs)
         _copy(mine, theirs.state_dict())
-    wanted, wrong = samples._run(theirs, torch, forward.args, forward.kwargs)
+    wanted, wrong = samples._run(theirs, torch, their_args, their_kwargs)
     found, our_wrong = samples._run(mine, dt, in_args, in_kwargs)
     if wrong is not None or our_wrong is not None:
         samples._compare_errors(our_wrong, wrong, "forward: ")
@@ -138,7 +174,7 @@ def check(info: Any, inputs: Any, training: bool, dtype: Any) -> None:
     if len(a) != len(b):
         raise NotSame(f"{len(a)} results, PyTorch gives {len(b)}")
     for i, (x, y) in enumerate(zip(a, b, strict=True)):
-        samples._same(x, y, f"result {i}", False, 2.0)
+        samples._same(x, y, f"result {i}", strides, 2.0)
     for (name, x), y in zip(
         mine.state_dict().items(), theirs.state_dict().values(), strict=True
     ):
@@ -147,7 +183,7 @@ def check(info: Any, inputs: Any, training: bool, dtype: Any) -> None:
         found,
         wanted,
         [in_args, list(in_kwargs.values()), list(mine.parameters())],
-        [forward.args, list(forward.kwargs.values()), list(theirs.parameters())],
+        [their_args, list(their_kwargs.values()), list(theirs.parameters())],
     )
 
 
@@ -205,7 +241,12 @@ def check_error(info: Any, each: Any) -> None:
         samples._compare_errors(our_wrong, wrong, "bad input: ")
 
 
-def problems(info: Any, names: list[str]) -> Iterator[str]:
+def problems(
+    info: Any,
+    names: list[str],
+    layouts: tuple[str, ...] = LAYOUTS[:1],
+    strides: bool = False,
+) -> Iterator[str]:
     """What differs for one module: a line for each kind of difference."""
     import torch
 
@@ -221,9 +262,10 @@ def problems(info: Any, names: list[str]) -> Iterator[str]:
 
     for name in names:
         dtype = getattr(torch, name)
-        if dtype not in info.dtypes:
+        half = dtype in (torch.float16, torch.bfloat16)
+        if dtype not in info.dtypes and not (half and torch.float32 in info.dtypes):
             continue
-        for training in (True, False):
+        for training, layout in itertools.product((True, False), layouts):
             torch.manual_seed(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -233,10 +275,10 @@ def problems(info: Any, names: list[str]) -> Iterator[str]:
                 )  # fmt: skip
             for i, inputs in enumerate(made):
                 try:
-                    check(info, inputs, training, dtype)
+                    check(info, inputs, training, dtype, layout, strides)
                 except Exception as error:
                     mode = "train" if training else "eval"
-                    yield from report(f"{name} {mode} #{i}", error)
+                    yield from report(f"{name} {layout} {mode} #{i}", error)
     if info.module_error_inputs_func is not None:
         errors = info.module_error_inputs_func(
             info, device="cpu", dtype=torch.float64, requires_grad=True, training=True
@@ -255,12 +297,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.oracle.modules")
     parser.add_argument("pattern", nargs="?", default="")
     parser.add_argument("--dtypes", default=",".join(DTYPES))
+    parser.add_argument("--layouts", default=LAYOUTS[0])
+    parser.add_argument("--strides", action="store_true")
     options = parser.parse_args(argv)
     good = bad = 0
     for info in infos():
         if not re.search(options.pattern, info.name):
             continue
-        lines = list(problems(info, options.dtypes.split(",")))
+        layouts = tuple(options.layouts.split(","))
+        lines = list(
+            problems(info, options.dtypes.split(","), layouts, options.strides)
+        )
         for line in lines:
             print(line, flush=True)
         good, bad = good + (not lines), bad + bool(lines)

@@ -144,7 +144,7 @@ class _ConvNd(Module):
             return _reverse_repeat_tuple(self.padding, 2)
         pads: list[int] = []
         for size, dilation in zip(
-            reversed(self.kernel_size), reversed(self.dilation), strict=True
+            reversed(self.kernel_size), reversed(self.dilation), strict=False
         ):
             total = dilation * (size - 1) if self.padding == "same" else 0
             pads += [total // 2, total - total // 2]
@@ -162,16 +162,15 @@ class _ConvNd(Module):
                 init.uniform_(self.bias, -bound, bound)
 
     def extra_repr(self) -> str:
-        nothing = (0,) * len(self.kernel_size)
         parts = [
             f"{self.in_channels}, {self.out_channels}",
             f"kernel_size={self.kernel_size}, stride={self.stride}",
         ]
-        if self.padding != nothing:
+        if self.padding != (0,) * len(self.padding):
             parts.append(f"padding={self.padding}")
         if self.dilation != (1,) * len(self.dilation):
             parts.append(f"dilation={self.dilation}")
-        if self.output_padding != nothing:
+        if any(self.output_padding):
             parts.append(f"output_padding={self.output_padding}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")
@@ -323,7 +322,7 @@ class _ConvTransposeNd(_ConvNd):
                 f"ConvTranspose{nd}D: for {input.dim()}D input, output_size must have "
                 f"{nd} or {nd + leading} elements (got {len(output_size)})"
             )
-        in_sizes = input.size()[leading:]
+        in_sizes = input.size()[leading : leading + nd]
         padding: Any = self.padding
         lowest = [
             (n - 1) * self.stride[d]
@@ -339,7 +338,7 @@ class _ConvTransposeNd(_ConvNd):
         ):
             raise ValueError(
                 f"requested an output size of {output_size}, but valid sizes range "
-                f"from {lowest} to {highest} (for an input of {in_sizes})"
+                f"from {lowest} to {highest} (for an input of {input.size()[2:]})"
             )
         return tuple(n - low for n, low in zip(output_size, lowest, strict=True))
 
