@@ -19,6 +19,7 @@ from dispatchtorch.dtypes import *
 from dispatchtorch.dtypes import dtype, finfo, iinfo
 from dispatchtorch.memory_format import *
 from dispatchtorch.size import Size
+from dispatchtorch.torch_version import TorchVersion as _TorchVersion
 from dispatchtorch.version import __version__
 
 # isort: split
@@ -63,6 +64,7 @@ for _alias, _name in {
 }.items():  # fmt: skip
     globals()[_alias] = globals()[_name]
 newaxis = None
+__version__ = _TorchVersion(__version__)
 
 # Names that live in modules which are imported when one of them is first used.
 _LAZY = {
@@ -78,6 +80,7 @@ _LAZY = {
         "sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor sparse_compressed_tensor",
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
         "set_rng_state Generator default_generator thread_safe_generator",
+        "dispatchtorch.streams": "Stream Event",
         "dispatchtorch._tensor_str": "set_printoptions",
         "dispatchtorch.storage": "UntypedStorage TypedStorage FloatStorage DoubleStorage "
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
@@ -130,7 +133,7 @@ def __getattr__(name: str) -> Any:
     if packet is not None and "function" in packet.variants:
         made = globals()[name] = packet.callable("function")
         return made
-    found = _submodule(name) or _device_namespace(name)
+    found = _submodule(name)
     if found is None:
         from dispatchtorch._absent import explanation
 
@@ -154,16 +157,19 @@ def _submodule(name: str) -> Any:
     return None
 
 
-def _device_namespace(name: str) -> Any:
-    from dispatchtorch.plugins import manager
+class _DeviceFinder:
+    """How ``import dispatchtorch.<device type>`` finds what is made and no file."""
 
-    if name.startswith("__") or name not in manager.known_devices():
-        return None
-    from dispatchtorch.device_namespace import namespace
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if not name.startswith(f"{__name__}."):
+            return None
+        from dispatchtorch.device_namespace import find_spec
 
-    made = globals()[name] = namespace(name)
-    _sys.modules[f"{__name__}.{name}"] = made  # type: ignore[assignment]
-    return made
+        return find_spec(name)
+
+
+_sys.meta_path.append(_DeviceFinder)  # type: ignore[arg-type]
 
 
 def __dir__() -> list[str]:

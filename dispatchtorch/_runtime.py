@@ -303,13 +303,15 @@ def get_device_module(device: Any = None) -> ModuleType:
         raise RuntimeError(
             f"Invalid value of device '{device}', expect torch.device, str, or None"
         )
+    from dispatchtorch.device_namespace import DeviceModule
+
     module = getattr(dispatchtorch, name, None)
-    if module is None:
+    if not isinstance(module, DeviceModule):
         raise RuntimeError(
             f"Device '{name}' does not have a corresponding module registered as "
             f"'torch.{name}'."
         )
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def from_file(

@@ -15,6 +15,7 @@ from typing import Any
 
 from dispatchtorch import version
 from dispatchtorch._absent import explanation
+from dispatchtorch.torch_version import TorchVersion
 
 __all__ = ["install_as_torch", "run_script", "uninstall"]
 
@@ -100,7 +101,9 @@ def install_as_torch() -> None:
         sys.meta_path.insert(0, _finder)
     sys.modules["torch"] = ours
     # Packages for PyTorch look here for what they may use.
-    ours.__version__ = f"{version.pytorch}+dispatchtorch{version.__version__}"
+    ours.__version__ = TorchVersion(
+        f"{version.pytorch}+dispatchtorch{version.__version__}"
+    )
 
 
 def uninstall() -> None:
@@ -113,7 +116,7 @@ def uninstall() -> None:
         module: Any = sys.modules[name]
         if getattr(module, "__name__", "").startswith("dispatchtorch"):
             if name == "torch":
-                module.__version__ = version.__version__
+                module.__version__ = TorchVersion(version.__version__)
             del sys.modules[name]
 
 

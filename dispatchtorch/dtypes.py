@@ -250,7 +250,10 @@ _PROMOTED: dict[int, dtype] = {}
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype of at least both kinds and sizes (``torch.promote_types``)."""
-    key = type1.bit | type2.bit
+    try:
+        key = type1.bit | type2.bit
+    except AttributeError:
+        raise _no_dtype("promote_types", type1=type1, type2=type2) from None
     found = _PROMOTED.get(key)
     if found is None:
         found = _PROMOTED[key] = _promote(type1, type2)
@@ -259,7 +262,21 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
 
 def can_cast(from_: dtype, to: dtype) -> builtins.bool:
     """Whether PyTorch's casting rules let ``from_`` be written to ``to``."""
-    return from_.category <= to.category
+    try:
+        return from_.category <= to.category
+    except AttributeError:
+        raise _no_dtype("can_cast", from_=from_, to=to) from None
+
+
+def _no_dtype(name: str, **given: Any) -> TypeError:
+    """The error of an argument that is no dtype."""
+    for i, (argument, value) in enumerate(given.items(), 1):
+        if not isinstance(value, dtype):
+            return TypeError(
+                f"{name}(): argument '{argument}' (position {i}) must be torch.dtype, "
+                f"not {value.__class__.__name__}"
+            )
+    raise AssertionError(given)
 
 
 _default = float32
@@ -276,9 +293,8 @@ def set_default_dtype(d: dtype) -> None:
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(
-            "only floating-point types are supported as the default type"
-            if isinstance(d, dtype)
-            else f"invalid dtype object: {d!r}"
+            ("" if isinstance(d, dtype) else "invalid dtype object: ")
+            + "only floating-point types are supported as the default type"
         )
     _default = d
     for listener in _default_listeners:
@@ -302,10 +318,12 @@ class finfo:
 
     def __init__(self, type: dtype | None = None) -> None:
         d = _default if type is None else type
+        if not isinstance(d, dtype):
+            raise _no_dtype("finfo", type=d)
         if not (d.is_floating_point or d.is_complex):
             raise TypeError(
                 "torch.finfo() requires a floating point input type. "
-                f"Use torch.iinfo to handle '{d!r}'"
+                "Use torch.iinfo to handle 'torch.finfo'"
             )
         self._type = d = d.to_real()
         if d.itemsize <= 2 and d is not float16:
@@ -342,13 +360,15 @@ class iinfo:
     """Numerical properties of an integer dtype, as ``torch.iinfo``."""
 
     def __init__(self, type: dtype) -> None:
+        if not isinstance(type, dtype):
+            raise _no_dtype("iinfo", type=type)
         if type.category != INT:
             kind = "bool" if type.category == BOOL else "finfo"
             raise TypeError(
                 "torch.bool is not supported by torch.iinfo"
                 if kind == "bool"
                 else "torch.iinfo() requires an integer input type. "
-                f"Use torch.finfo to handle '{type!r}'"
+                "Use torch.finfo to handle 'torch.iinfo'"
             )
         self._type = type
         info = np.iinfo(type.host)

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILTIN",
     "KNOWN",
+    "PYTORCH_TYPES",
+    "MissingDeviceError",
     "OperatorLibrary",
     "PluginError",
     "PluginHandle",
@@ -68,9 +70,20 @@ KNOWN = {
     "loopback": "pip install dispatchtorch-loopback",
 }
 
+#: Device types that PyTorch knows, in the order of their numbers: programs may name them
+#: (``x.device == torch.device("cuda")``) where no plugin brings them.
+PYTORCH_TYPES = tuple(
+    "cpu cuda mkldnn opengl opencl ideep hip fpga maia xla vulkan metal xpu mps meta hpu "
+    "ve lazy ipu mtia privateuseone".split()
+)
+
 
 class UnknownDeviceError(RuntimeError):
     """No plugin provides the device; the message says which do, and what to install."""
+
+
+class MissingDeviceError(UnknownDeviceError, AssertionError):
+    """The same for a device that PyTorch knows, which raises AssertionError."""
 
 
 class PluginWarning(RuntimeWarning):
@@ -135,7 +148,9 @@ class PluginManager:
             if _is_registered(device_type):
                 return
             cause = plugin.exception if plugin else None
-            raise UnknownDeviceError(self._unknown(device_type, plugin)) from cause
+            known = device_type in PYTORCH_TYPES
+            error = MissingDeviceError if known else UnknownDeviceError
+            raise error(self._unknown(device_type, plugin)) from cause
 
     def load_extensions(self) -> None:
         """Loads the plugins that aren't devices; once, and cheap from then on.
@@ -478,7 +493,9 @@ class PluginManager:
         for name in registered_backends():
             usable.setdefault(name, "registered by hand")
         text = (
-            f"Expected one of {', '.join(usable)} device type at start of device "
+            f"Torch not compiled with {device_type.upper()} enabled\n"
+            if device_type in PYTORCH_TYPES
+            else f"Expected one of {', '.join(usable)} device type at start of device "
             f"string: {device_type}\n"
         )
         if plugin is not None:

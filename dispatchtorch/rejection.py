@@ -13,7 +13,7 @@ from dispatchtorch.dispatch.codegen import fits, overrides_functions
 from dispatchtorch.dispatch.keys import FUNCTION
 from dispatchtorch.dispatch.operator import Operator, Packet, packets
 from dispatchtorch.dispatch.schema import REQUIRED, Argument
-from dispatchtorch.signatures import expected_type, raise_mismatch
+from dispatchtorch.signatures import expected_type, raise_mismatch, type_name
 from dispatchtorch.tensor import Tensor
 
 __all__ = ["given_arguments", "overrides_of"]
@@ -83,7 +83,7 @@ def reject(
         if not fits(value, argument):
             raise TypeError(
                 f"{op.name}(): argument '{argument.name}' (position {i + 1}) must be "
-                f"{expected_type(argument)}, not {type(value).__name__}"
+                f"{expected_type(argument)}, not {type_name(value)}"
             )
     raise TypeError(f"{op.name}(): can't take the arguments {args!r}")
 
@@ -102,7 +102,8 @@ def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> TypeError | 
 
 
 _CHECKED = frozenset(
-    "Tensor Tensor|Scalar Scalar int float bool str ScalarType".split()
+    """Tensor Tensor|Scalar Scalar int float bool str ScalarType Generator Layout
+    MemoryFormat Device""".split()
 )
 # Operators that look at their arguments themselves: their schema says less than they take.
 _UNCHECKED = frozenset(["narrow", "norm"])

@@ -14,7 +14,7 @@ from dispatchtorch.dispatch.operator import Operator, Packet
 from dispatchtorch.dispatch.schema import REQUIRED, Argument
 from dispatchtorch.tensor import Tensor
 
-__all__ = ["expected_type", "raise_mismatch", "signatures_of"]
+__all__ = ["expected_type", "raise_mismatch", "signatures_of", "type_name"]
 
 _EXPECTED = {
     "Tensor": "Tensor",
@@ -51,6 +51,14 @@ _DIVISION = (
     "div(Tensor self, Scalar other, *, str rounding_mode) -> Any",
 )
 _LISTED = {
+    **{
+        name: (
+            f"{name}(Tensor self) -> Tensor",
+            f"{name}(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor",
+            f"{name}(Tensor self, int dim, bool keepdim=False) -> Tensor",
+        )
+        for name in ("all", "any")
+    },
     "div": _DIVISION,
     "divide": (_DIVISION[0], _DIVISION[1], "div(Tensor self, Scalar other) -> Any",
                _DIVISION[2]),
@@ -278,7 +286,7 @@ def _raise_for(
             if each.argument.is_list and isinstance(value, (list, tuple)):
                 _raise_for_item(label, place, each, i, value)
             raise TypeError(
-                f"{label}{place} must be {each.kind}, not {type(value).__name__}"
+                f"{label}{place} must be {each.kind}, not {type_name(value)}"
             )
     wanted, out = signature.out, kwargs.get("out")
     if (
@@ -287,7 +295,7 @@ def _raise_for(
         and (wanted == "Tensor") is not isinstance(out, Tensor)
     ):
         raise TypeError(
-            f"{name}(): argument 'out' must be {wanted}, not {type(out).__name__}"
+            f"{name}(): argument 'out' must be {wanted}, not {type_name(out)}"
         )
     names = {p.name for p in parameters} | {"out"}
     for each_name in kwargs:
@@ -305,7 +313,7 @@ def _raise_for_item(
     at = next((i for i, v in enumerate(values) if not fits([v], argument)), None)
     if at is None:
         return
-    kind = type(values[at]).__name__
+    kind = type_name(values[at])
     if argument.base == "Tensor":
         raise TypeError(
             f"expected Tensor as element {at} in argument {index}, but got {kind}"
@@ -329,12 +337,13 @@ def _listed(
     kinds = {p.name: p.kind for p in against.parameters} if against else {}
     if against and against.out:
         kinds["out"] = against.out
+    named = type_with_items if against else type_name
     for i, value in enumerate(args):
         kind = list(kinds.values())[i] if i < len(kinds) else ""
-        parts.append(_marked(type_of(value), against and kind, ""))
+        parts.append(_marked(named(value), against and kind, ""))
     for name, value in kwargs.items():
         kind = kinds.get(name, "")
-        parts.append(_marked(type(value).__name__, against and kind, f"{name}="))
+        parts.append(_marked(named(value), against and kind, f"{name}="))
     # PyTorch leaves the comma behind keywords that nothing precedes.
     return ", ".join(parts) + (", " if kwargs and not args else "")
 
@@ -344,18 +353,33 @@ def _marked(name: str, expected: Any, prefix: str) -> str:
     return f"{prefix}{name}" if fine else f"!{prefix}{name}!"
 
 
-_OWN = frozenset({"dtype", "device", "layout", "memory_format", "Size"})
+_OWN = frozenset("dtype device layout memory_format Size finfo iinfo qscheme".split())
+_HEAP_TYPE = 1 << 9
 
 
-def type_of(value: Any) -> str:
-    """The type of a value in PyTorch's messages: ``list of [int, Tensor]``."""
-    if isinstance(value, Tensor):
-        return "Tensor" if type(value) is Tensor else type(value).__name__
-    if type(value).__name__ in _OWN:
-        return f"torch.{type(value).__name__}"
-    if isinstance(value, list | tuple):
-        inner = ", ".join(type_of(v) for v in value)
-        if isinstance(value, tuple):
-            return f"tuple of ({inner}{',' if len(value) == 1 else ''})"
-        return f"list of [{inner}]"
-    return type(value).__name__
+def type_name(value: Any) -> str:
+    """The type of a value in PyTorch's messages, which is C's name of it.
+
+    C's own types say their module (``numpy.ndarray``), those of Python code don't.
+    """
+    kind = type(value)
+    if kind is Tensor:
+        return "Tensor"
+    name = kind.__name__
+    if name in _OWN:
+        return f"torch.{name}"
+    if name == "Generator":
+        return "torch._C.Generator"
+    if kind.__flags__ & _HEAP_TYPE or kind.__module__ == "builtins":
+        return name
+    return f"{kind.__module__}.{name}"
+
+
+def type_with_items(value: Any) -> str:
+    """As ``type_name``, with the types of what a list holds: ``list of [int, str]``."""
+    if not isinstance(value, list | tuple) or type_name(value) == "torch.Size":
+        return type_name(value)
+    inner = ", ".join(map(type_name, value))
+    if isinstance(value, tuple):
+        return f"tuple of ({inner}{',' if len(value) == 1 else ''})"
+    return f"list of [{inner}]"

@@ -183,6 +183,8 @@ class Tensor(_Methods, metaclass=_TensorMeta):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise RuntimeError("requires_grad must be a bool")
         if value and not self._keys & dtypes.DIFFERENTIABLE_MASK:
             raise RuntimeError(
                 "only Tensors of floating point and complex dtype can require gradients"
@@ -191,6 +193,11 @@ class Tensor(_Methods, metaclass=_TensorMeta):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Says whether autograd shall record operations on this tensor; returns it."""
+        if not isinstance(requires_grad, bool):
+            raise TypeError(
+                "requires_grad_(): argument 'requires_grad' (position 1) must be bool, "
+                f"not {type(requires_grad).__name__}"
+            )
         if self.requires_grad == requires_grad:
             return self
         if not requires_grad:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__", "cuda", "git_version", "pytorch"]
+__all__ = ["__version__", "cuda", "debug", "git_version", "hip", "pytorch", "rocm", "xpu"]
 
 __version__ = "0.1.0"
 pytorch = "2.13.0"
-cuda = None
+cuda = hip = rocm = xpu = None
+debug = False
 git_version = "unknown"

@@ -67,9 +67,14 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(autouse=True)
 def _clean_state() -> Iterator[None]:
-    """No test leaves a grad mode, a default dtype or a fallback policy behind."""
+    """No test leaves a grad mode, a default dtype or a fallback policy behind.
+
+    Tests start from one seed: the default generator's is another one in each process.
+    """
     import dispatchtorch as torch
     from dispatchtorch.dispatch import state
+
+    torch.manual_seed(0)
 
     dtype = torch.get_default_dtype()
     masks = (state.tls.mask, state.tls.include)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +22,18 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
         return type_name(self)
     if isinstance(dtype, str):
-        wanted = TYPE_NAMES.get(dtype.rpartition(".")[2])
+        place, _, name = dtype.rpartition(".")
+        wanted = TYPE_NAMES.get(name)
         if wanted is None:
             raise ValueError(f"invalid type: '{dtype}'")
-        return self.to(wanted)
+        device = place.removeprefix("torch").removeprefix(".") or "cpu"
+        return self.to(device, wanted, non_blocking=non_blocking)
     wanted = getattr(dtype, "dtype", dtype)
     if not isinstance(wanted, (dtypes.dtype, type)):
         raise TypeError("dtype must be a type, str, or dtype object")
+    own = getattr(dtype, "device_type", None)  # of torch.cuda.FloatTensor
+    if own is not None:
+        return self.to(own, wanted, non_blocking=non_blocking)
     return self.to(wanted, non_blocking=non_blocking)
 
 
@@ -47,7 +53,7 @@ for _name, _function in _copy.CAST_METHODS.items():
 
 
 @method
-def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+def cpu(self: Tensor, *, memory_format: Any = None) -> Tensor:
     """The tensor on the host; itself where it is there already."""
     return self.to("cpu", memory_format=memory_format)
 
@@ -75,16 +81,50 @@ def to_device_method(name: str) -> Callable[..., Tensor]:
 Tensor.cuda = to_device_method("cuda")  # type: ignore[attr-defined]
 
 
+def _accelerator(device: Any, name: str) -> Any:
+    """The backend that host memory is pinned for; None where there is none."""
+    from dispatchtorch.backend import current_accelerator, get_backend
+
+    if device is not None:
+        warnings.warn(
+            f"The argument 'device' of Tensor.{name}() is deprecated. Please do not pass "
+            "this argument.",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return get_backend(Device(device).type)
+    try:
+        return get_backend(current_accelerator())
+    except RuntimeError:
+        return None
+
+
 @method
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor itself: host memory needs no pinning for the devices here."""
-    return self
+    """A copy in page-locked host memory, where the accelerator gains from that."""
+    from dispatchtorch.tensor import wrap
+
+    if not self._backend.is_host:
+        raise RuntimeError(
+            f"cannot pin '{self.type()}' only dense CPU tensors can be pinned"
+        )
+    backend = _accelerator(device, "pin_memory")
+    if backend is None:
+        raise RuntimeError("Cannot access accelerator device when none is available.")
+    array = self._data
+    if backend.is_pinned(array):
+        return self
+    pinned = backend.pin_memory(array)
+    return self if pinned is array else wrap(pinned, self._backend)
 
 
 @method
 def is_pinned(self: Tensor, device: Any = None) -> bool:
-    """Whether the memory is pinned."""
-    return False
+    """Whether the memory is page-locked for the accelerator."""
+    if not self._backend.is_host:
+        return False
+    backend = _accelerator(device, "is_pinned")
+    return backend is not None and backend.is_pinned(self._data)
 
 
 @method

@@ -125,11 +125,11 @@ def _set_grad(self: Tensor, value: Tensor | None) -> None:
     if value.dtype is not self.dtype:
         raise RuntimeError(
             f"attempting to assign a gradient with dtype '{c_type(value.dtype)}' to a tensor "
-            f"with dtype '{c_type(self.dtype)}'. The gradient must match the tensor's dtype "
-            "(tensor.grad_dtype). You can set the gradient dtype on the tensor using "
-            "tensor.grad_dtype = desired_dtype. Set grad_dtype to None to allow any "
-            "dtype. Set grad_dtype with caution. Dtype mismatches between forward and "
-            "backward passes can cause unexpected numerical issues."
+            f"with grad_dtype '{dtypes.scalar_type_name(self.dtype)}'. The gradient must "
+            "match the tensor's grad_dtype (defaults to the tensor's dtype). You can set "
+            "the tensor's grad_dtype attribute with a specific dtype, or None to allow any "
+            "dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its "
+            "gradient may break downstream systems that assume they match."
         )
     if value._backend is not self._backend:
         raise RuntimeError(

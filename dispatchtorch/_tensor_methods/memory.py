@@ -75,6 +75,8 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     )
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
+    if shape == self._shape and memory_format is None:
+        return self
     room = math.prod(self._backend.shape(self._backend.root(self._data)))
     start = self.storage_offset()
     need = math.prod(shape)

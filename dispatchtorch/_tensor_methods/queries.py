@@ -7,6 +7,7 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import attribute, method
+from dispatchtorch.dispatch.codegen import fits_int
 from dispatchtorch.dispatch.keys import CONJ, NEG, SPARSE
 from dispatchtorch.memory_format import layout, strided
 from dispatchtorch.ops import copy as _copy
@@ -22,7 +23,17 @@ def size(self: Tensor, dim: int | None = None) -> Any:
     if dim is None:
         return self.shape
     shape = self._shape
-    return shape[wrap_dim(dim, len(shape), wrap_scalar=False)]
+    return shape[_wrapped(dim, len(shape), "size")]
+
+
+def _wrapped(dim: Any, ndim: int, name: str) -> int:
+    """A dim as an index; errors as PyTorch's."""
+    if type(dim) is not int and not fits_int(dim):
+        raise TypeError(
+            f"{name}(): argument 'dim' (position 1) must be int, not "
+            f"{type(dim).__name__}"
+        )
+    return wrap_dim(dim, ndim, wrap_scalar=False)
 
 
 @method
@@ -36,7 +47,7 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
         strides = self._backend.strides(self._data)
     if dim is None:
         return strides
-    return strides[wrap_dim(dim, len(strides), wrap_scalar=False)]
+    return strides[_wrapped(dim, len(strides), "stride")]
 
 
 @method

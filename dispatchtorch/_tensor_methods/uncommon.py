@@ -118,12 +118,22 @@ def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
 @method
 def record_stream(self: Tensor, stream: Any) -> None:
     """Tells a device's allocator that another stream uses the memory."""
-    recorder = getattr(self._backend, "record_stream", None)
-    if recorder is None:
+    from dispatchtorch.streams import Stream
+
+    backend = self._backend
+    if not isinstance(stream, Stream):
+        raise RuntimeError("unknown parameter type")
+    if not backend.indexed:
         raise NotImplementedError(
-            f"device '{self._backend.device_type}' has no streams to record"
+            "Could not run 'aten::record_stream' with arguments from the "
+            f"'{backend.device_type.upper()}' backend: it has no streams."
         )
-    recorder(self._data, stream)
+    if stream._backend is not backend:
+        raise RuntimeError(
+            f"record_stream: the tensor is on {self.device}, the stream on "
+            f"{stream.device}"
+        )
+    backend.record_stream(self._data, stream._native)
 
 
 @method

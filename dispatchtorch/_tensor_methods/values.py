@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import state
-from dispatchtorch.dispatch.keys import LAZY, PYTHON, SPARSE
+from dispatchtorch.dispatch.keys import AUTOGRAD, LAZY, PYTHON, SPARSE
 from dispatchtorch.ops import intercepted
 from dispatchtorch.tensor import Tensor
 
@@ -19,8 +20,6 @@ __all__: list[str] = []
 
 def _host(self: Tensor) -> np.ndarray[Any, Any]:
     backend = self._backend
-    if backend.device_type == "meta":
-        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
     if self._keys & LAZY:
         self = self.detach().clone()
     return backend.to_host(self._data)
@@ -31,12 +30,14 @@ def item(self: Tensor) -> Any:
     """The only element as a Python number."""
     if (state.ACTIVE or self._keys & PYTHON) and intercepted.wanted(self):
         return intercepted.local_scalar(self)
-    array = _host(self)
-    if array.size != 1:
+    count = self.numel()
+    if count != 1:
         raise RuntimeError(
-            f"a Tensor with {array.size} elements cannot be converted to Scalar"
+            f"a Tensor with {count} elements cannot be converted to Scalar"
         )
-    value = array.item()
+    if self._backend.device_type == "meta":
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+    value = _host(self).item()
     return float(value) if self._keys & dtypes.FLOATING_MASK else value
 
 
@@ -139,6 +140,10 @@ def _only(self: Tensor, c_type: str = "") -> Any:
     return value
 
 
+# What has been warned of, once in a process.
+_warned: set[str] = set()
+
+
 @method
 def __int__(self: Tensor) -> int:
     return int(_only(self, "int64_t"))
@@ -146,6 +151,13 @@ def __int__(self: Tensor) -> int:
 
 @method
 def __float__(self: Tensor) -> float:
+    if self._keys & AUTOGRAD and not _warned:
+        _warned.add("scalar")
+        warnings.warn(
+            "Converting a tensor with requires_grad=True to a scalar may lead to "
+            "unexpected behavior.\nConsider using tensor.detach() first.",
+            stacklevel=2,
+        )
     return float(_only(self, "double"))
 
 

@@ -473,9 +473,10 @@ _activation(
     allowed=(dtypes.INT,),
     variants="function",
 )
-_from_result(
-    "threshold",
-    lambda grad, result, threshold: torch.threshold_backward(grad, result, threshold),
+derive(
+    get_operator("threshold_"),
+    name_="ThresholdBackward1",
+    self=lambda grad, self, threshold: torch.threshold_backward(grad, self, threshold),
 )
 
 # Learnt and random slopes.

@@ -18,6 +18,7 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
+from dispatchtorch.ops.creation import inferred_strides
 from dispatchtorch.ops.linalg import _cpp, scaled, scaled_product, scaled_sum
 from dispatchtorch.ops.statistics import norm_backward
 
@@ -172,7 +173,11 @@ def addr(self, vec1, vec2, *, beta, alpha):
     if kind is dtypes.bool:
         product = product & bool(alpha)
         return product if not beta else product | self
-    return scaled_sum(self.to(kind), product.to(kind), beta, alpha)
+    made = scaled_sum(self.to(kind), product.to(kind), beta, alpha)
+    order = inferred_strides(made._shape, self.stride())
+    return made if order is None else torch.empty_strided(
+        made._shape, order, dtype=kind, device=made.device
+    ).copy_(made)
 
 
 derive(

@@ -17,6 +17,7 @@ from dispatchtorch.errors import UnsupportedOperator
 from dispatchtorch.lift import Pointwise, View, broadcast_shapes, result_keys
 from dispatchtorch.ops._common import conj, scalar_type_name, torch
 from dispatchtorch.ops._conjugate import Flip
+from dispatchtorch.ops.creation import inferred_strides
 from dispatchtorch.tensor import new_tensor
 
 _REALS = {dtypes.complex64: dtypes.float32, dtypes.complex128: dtypes.float64}
@@ -264,7 +265,13 @@ def complex_(real, imag):
     _pair("complex", real, imag)
     shape = broadcast_shapes([real._shape, imag._shape])
     parts = [each.expand(shape) for each in (real, imag)]
-    return torch.view_as_complex(torch.stack(parts, -1))
+    made = torch.view_as_complex(torch.stack(parts, -1))
+    order = inferred_strides(shape, *[each.stride() for each in parts])
+    if order is None:
+        return made
+    return torch.empty_strided(
+        shape, order, dtype=made.dtype, device=made.device
+    ).copy_(made)
 
 
 derive(

@@ -14,6 +14,7 @@ from dispatchtorch.lift import Lift, Plain, run_guarded
 from dispatchtorch.lift.base import plain_number
 from dispatchtorch.memory_format import contiguous_format, preserve_format
 from dispatchtorch.ops._common import check_number, contiguous_strides, torch
+from dispatchtorch.ops._formats import suggested_format
 from dispatchtorch.ops.creation import (
     as_dtype,
     torch_memory_format_strides,
@@ -312,7 +313,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         else:
             device = Device(backend.device_type, index if backend.indexed else None)
     if device is None and wanted is None and not copy:
-        if memory_format is None or self.is_contiguous(memory_format=memory_format):
+        if memory_format is None or memory_format is suggested_format(self):
             return self
     return torch._to_copy(  # type: ignore[no-any-return]
         self,
@@ -374,7 +375,7 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
 
 
 def _cast_method(name: str, target: str) -> Callable[..., Tensor]:
-    def cast(self: Tensor, memory_format: Any = None) -> Tensor:
+    def cast(self: Tensor, *, memory_format: Any = None) -> Tensor:
         return to(self, getattr(torch, target), memory_format=memory_format)
 
     cast.__name__ = name

@@ -231,11 +231,13 @@ def _ctc_loss_backward(
     share = torch.where(states.inside, torch.exp(joint), 0)
     index = states.labels.unsqueeze(0).expand(share._shape)
     taken = torch.zeros_like(log_probs).scatter_add(2, index, share)
+    impossible = (neg_log_likelihood == -_MINUS_INFINITY).reshape((-1, 1))
     made = (torch.exp(log_probs) - taken) * grad.reshape((-1, 1))
+    made = torch.where(impossible, float("nan"), made)
     time = torch.arange(steps, device=log_probs.device).unsqueeze(1)
     counted = (time < states.inputs).unsqueeze(2)
     if zero_infinity:
-        counted = counted & (neg_log_likelihood != -_MINUS_INFINITY).reshape((-1, 1))
+        counted = counted & ~impossible
     return torch.where(counted, made, 0)
 
 

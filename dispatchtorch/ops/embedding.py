@@ -220,13 +220,15 @@ def _bag_checked(
         (dtypes.float16, dtypes.bfloat16, dtypes.float32, dtypes.float64),
         "Half, BFloat16, Float, Double",
     )
+    kind = scalar_type_name(offsets.dtype)
     indices, offsets = indices.to(torch.int64), offsets.to(torch.int64)
     if offsets._shape[0] and has_values(offsets):
         first, last = offsets[0].item(), offsets[-1].item()
         if first != 0:
             raise RuntimeError(
                 "offsets[0] has to be 0, i.e., the first sequence in the mini-batch "
-                f"has to start from position 0. However, got {first}"
+                f"has to start from position 0. However, got {first}\n"
+                f"[ torch.{kind}Tensor{{}} ]"
             )
         if last > indices._shape[0]:
             raise RuntimeError(
@@ -235,7 +237,7 @@ def _bag_checked(
             )
     elif include_last and not offsets._shape[0]:
         raise RuntimeError(
-            "include_last_offset: number of offsets should be at least 1"
+            "include_last_offset: number of offset should be at least 1"
         )
     return indices, offsets
 
@@ -292,10 +294,8 @@ def _bag_gradient(
     grads = grad.index_select(0, offset2bag)
     if per_sample_weights is not None:
         grads = grads * per_sample_weights.unsqueeze(1)
-    if sparse:
-        return _row_gradient(grads, weight_sizes, indices, padding_idx)
-    return torch.embedding_dense_backward(
-        grads, indices, count, padding_idx, scale_grad_by_freq
+    return _embedding_gradient(
+        grads, weight_sizes, indices, padding_idx, scale_grad_by_freq, sparse
     )
 
 

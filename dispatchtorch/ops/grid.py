@@ -8,7 +8,6 @@ from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
 from dispatchtorch.ops._history import linked
-from dispatchtorch.ops._precision import half
 
 __all__: list[str] = []
 
@@ -110,8 +109,8 @@ def _cubic_taps(t: Any) -> list[tuple[int, Any, Any]]:
             weight = ((a + 2) * x - (a + 3)) * x * x + 1
             slope = (3 * (a + 2) * x - 2 * (a + 3)) * x
         else:
-            weight = ((x - 5) * x + 8) * x * a - 4 * a
-            slope = ((3 * x - 10) * x + 8) * a
+            weight = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+            slope = (3 * a * x - 10 * a) * x + 8 * a
         made.append((k, weight, slope * sign))
     return made
 
@@ -178,9 +177,6 @@ def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):
         raise NotImplementedError(
             f"\"{name}\" not implemented for '{scalar_type_name(input.dtype)}'"
         )
-    kept = input.dtype
-    if half(input):
-        input, grid = input.to(torch.float32), grid.to(torch.float32)
     n, c, *sizes = input._shape
     flat = input.reshape((n, c, numel_of(sizes)))
     made = None
@@ -189,7 +185,7 @@ def _sampled(input, grid, interpolation_mode, padding_mode, align_corners):
     ):
         part = _read(flat, place) * weight.unsqueeze(1)
         made = part if made is None else made + part
-    return made.reshape((n, c, *grid._shape[1:-1])).to(kept)  # type: ignore[union-attr]
+    return made.reshape((n, c, *grid._shape[1:-1]))  # type: ignore[union-attr]
 
 
 def _read(flat: Any, place: Any) -> Any:
@@ -201,9 +197,6 @@ def _sampled_back(
     grad, input, grid, interpolation_mode, padding_mode, align_corners, needs
 ):
     """The gradients of the image and of the grid."""
-    kept = (input.dtype, grid.dtype)
-    if half(input):
-        grad, input, grid = (t.to(torch.float32) for t in (grad, input, grid))
     n, c, *sizes = input._shape
     points = numel_of(grid._shape[1:-1])
     flat = input.reshape((n, c, numel_of(sizes)))
@@ -223,9 +216,9 @@ def _sampled_back(
                 moved[i] = part if moved[i] is None else moved[i] + part
     made: list[Any] = [None, None]
     if needs[0]:
-        made[0] = image.reshape(input._shape).to(kept[0])  # type: ignore[union-attr]
+        made[0] = image.reshape(input._shape)  # type: ignore[union-attr]
     if needs[1]:
-        made[1] = torch.stack(moved, -1).reshape(grid._shape).to(kept[1])
+        made[1] = torch.stack(moved, -1).reshape(grid._shape)
     return linked(made, input, grid)
 
 

@@ -463,7 +463,8 @@ def index_add(self, dim, index, source, *, alpha):
         source = source * torch.full((), alpha, dtype=self.dtype, device=self.device)
     if self.ndim == 0:
         return self + source
-    return self.index_put([None] * dim + [index.reshape(-1)], source, True)
+    places = [None] * dim + [index.reshape(-1)]
+    return self.contiguous().index_put(places, source, True)
 
 
 derive(
@@ -511,7 +512,7 @@ def _check_masked_fill(self, mask, value):
 
 def _masked(self: Any, mask: Any, value: Any) -> Any:
     _check_mask(mask)
-    return torch.where(mask, value, self)
+    return torch.where(mask, value, self).contiguous()
 
 
 def _check_mask(mask: Any) -> None:

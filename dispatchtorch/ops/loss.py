@@ -241,7 +241,8 @@ def _soft_margin(x: Any, y: Any) -> Any:
 
 def _soft_margin_slope(x: Any, y: Any) -> Any:
     power = torch.exp(-x * y)
-    return -y * (torch.sigmoid(-x * y) if not half(x) else power / (power + 1))
+    # Half types overflow where PyTorch's do.
+    return -y * torch.sigmoid(-x * y) if not half(x) else -(y * power) / (power + 1)
 
 
 _compared(

@@ -251,6 +251,11 @@ def layer_norm(input, normalized_shape, weight, bias, eps, cudnn_enable):
 )
 def rms_norm(input, normalized_shape, weight, eps):
     """The last dims over their root mean square (Zhang & Sennrich, 2019)."""
+    if input.ndim < len(normalized_shape):
+        raise ValueError(
+            f"Input tensor must have at least {len(normalized_shape)} dimensions, but "
+            f"got {input.ndim}"
+        )
     shape = _check_shape(input, normalized_shape, "*")
     _check_parameter(weight, "weight", shape)
     if not input.is_floating_point() and not input.is_complex():

@@ -114,6 +114,8 @@ def _circular(n: int, before: int, after: int) -> list[int]:
     """What negative pads leave is what the others repeat."""
     kept = list(range(max(-before, 0), n - max(-after, 0)))
     size = len(kept)
+    if not size:
+        return [0] * (n + before + after)  # of nothing, PyTorch leaves what was there
     left = [kept[(i - before) % size] for i in range(before)]
     return left + kept + [kept[i % size] for i in range(after)]
 
@@ -158,6 +160,9 @@ def _check(x: Any, padding: Any, dims: int, name: str) -> tuple[int, ...]:
     if all(n < 1 for n in outs) or (dims == 1 and outs[0] < 1):
         words = "DHW"[3 - dims :]
         given = " ".join(f"{w}: {n}" for w, n in zip(words, shape[-dims:], strict=True))
+        given = given.replace(" W:", ", W:")
+        if name == "replication" and dims == 2:
+            given += " "  # as PyTorch spaces it
         found = " ".join(f"{w}: {n}" for w, n in zip(words, outs, strict=True))
         raise RuntimeError(f"input ({given}) is too small. Calculated output {found}")
     if min(outs) < 0:
@@ -206,7 +211,7 @@ def _pad_circular(self, pad):
         raise RuntimeError(
             f"Invalid padding size, expected {2 * (self.ndim - 2)} but got {len(pad)}"
         )
-    for i in range(dims):
+    for i in reversed(range(dims)):
         n = self._shape[self.ndim - 1 - i]
         before, after = pad[2 * i : 2 * i + 2]
         if before > n or after > n:

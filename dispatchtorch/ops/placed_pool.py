@@ -48,9 +48,9 @@ def _unpool(x: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
     lead, volume = x._shape[:-dims], numel_of(sizes)
     bad = (indices < 0) | (indices >= volume)
     if bool(bad.any()):
-        first = int(indices.masked_select(bad)[0])
+        wrong = int(indices.masked_select(bad)[-1])
         raise RuntimeError(
-            f"Found an invalid max index: {first} (output volumes are of size "
+            f"Found an invalid max index: {wrong} (output volumes are of size "
             f"{'x'.join(map(str, sizes))})"
         )
     flat = (*lead, numel_of(x._shape[-dims:]))
@@ -152,17 +152,28 @@ def _fractional(x: Any, kernel: Any, outs: Any, samples: Any) -> Any:
     return values.reshape((n, c, *outs)), places.reshape((n, c, *outs))
 
 
+def _fractional_sizes(value: Any, dims: int, name: str) -> tuple[int, ...]:
+    values = as_ints(value)
+    if len(values) not in (1, dims):
+        count = "three " if dims == 3 else ""
+        raise RuntimeError(
+            f"{name} must either be a single Int or tuple of {count}Ints"
+        )
+    return values * dims if len(values) == 1 else values
+
+
 def _declare_fractional(dims: int) -> None:
     name = f"fractional_max_pool{dims}d"
+    who = f"{name}_out" if dims == 3 else name
     words = ("time", "height", "width")[3 - dims :]
 
     def body(self, kernel_size, output_size, random_samples):  # type: ignore[no-untyped-def]
-        kernel = spread(kernel_size, dims, f"{name}: kernel_size")
-        outs = spread(output_size, dims, f"{name}: output_size")
+        kernel = _fractional_sizes(kernel_size, dims, f"{name}: kernel_size")
+        outs = _fractional_sizes(output_size, dims, f"{name}: output_size")
         shape = self._shape
         if self.ndim not in (dims + 1, dims + 2) or 0 in shape[-dims - 1 :]:
             raise RuntimeError(
-                f"{name}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: "
+                f"{who}(): Expected {dims + 1}D or {dims + 2}D tensor, but got: "
                 f"{list(shape)}"
             )
         x = self if self.ndim == dims + 2 else self.unsqueeze(0)
@@ -186,12 +197,13 @@ def _declare_fractional(dims: int) -> None:
             raise RuntimeError(
                 f"Expect _random_samples.size(2) equals to {dims}; got {d}."
             )
-        for word, size, k, o in zip(words, x._shape[2:], kernel, outs, strict=True):
-            # PyTorch wants room to spare in three dims.
+        rows = list(zip(words, x._shape[2:], kernel, outs, strict=True))
+        # PyTorch looks at the width before the height, and wants room to spare in
+        # three dims.
+        for word, size, k, o in (*rows[:-2], rows[-1], rows[-2]):
             if o + k - 1 + (dims == 3) > size:
                 raise RuntimeError(
-                    f"{name}{'_out' if dims == 3 else ''}(): pool {word} {k} too large "
-                    f"relative to input {word} {size}"
+                    f"{who}(): pool {word} {k} too large relative to input {word} {size}"
                 )
         values, places = _fractional(x, kernel, outs, samples)
         if x is not self:

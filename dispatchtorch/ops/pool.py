@@ -62,6 +62,13 @@ def _joined(*sizes: int) -> str:
     return "x".join(map(str, sizes))
 
 
+def _empty_or_wide(shape: Any) -> RuntimeError:
+    return RuntimeError(
+        "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size "
+        f"for input, but got:{list(shape)}"
+    )
+
+
 class _Window:
     """The checked geometry of a pooling call over two or three dims."""
 
@@ -91,6 +98,8 @@ class _Window:
         self.dilation = spread(dilation, dims, f"{name}: dilation", "be either")
         if name == "avg_pool2d" and x.ndim < 3:
             x.size(-3)  # where PyTorch fails
+        if name == "avg_pool2d" and x.ndim > 4:
+            raise _empty_or_wide(x._shape)
         if x.ndim not in (dims + 1, dims + 2):
             raise RuntimeError(
                 f"non-empty {dims + 1}D or {dims + 2}D (batch mode) tensor expected "
@@ -133,10 +142,7 @@ class _Window:
                 )
         shape = x._shape
         if dims == 2 and 0 in shape[shape[:1] == (0,) and len(shape) == 4 :]:
-            raise RuntimeError(
-                "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size "
-                f"for input, but got:{list(shape)}"
-            )
+            raise _empty_or_wide(shape)
         if dims == 3 and 0 in shape[len(shape) - 4 :]:
             where = "_with_indices_out_cpu_template" if name == "max_pool3d" else ""
             raise RuntimeError(
@@ -146,8 +152,7 @@ class _Window:
             )
         sizes = shape[-dims:]
         if name == "avg_pool3d" and any(
-            n + 2 * p < k
-            for n, p, k in zip(sizes, self.padding, self.kernel, strict=True)
+            n < k for n, k in zip(sizes, self.kernel, strict=True)
         ):
             have = " ".join(f"{a}: {n}" for a, n in zip(letters, sizes, strict=True))
             want = " ".join(
@@ -220,12 +225,22 @@ def _reaching(
     return x
 
 
-def scattered(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
+@operator(
+    "_picked_backward(Tensor grad, Tensor indices, int[] sizes, int dims) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _picked_backward(grad, indices, sizes, dims):
     """The gradient of picked elements: added up where they were picked."""
     lead, count = indices._shape[:-dims], numel_of(indices._shape[-dims:])
     made = grad.new_zeros((*lead, numel_of(sizes[-dims:])))
     flat = indices.reshape((*lead, count))
     return made.scatter_add(-1, flat, grad.reshape((*lead, count))).reshape(sizes)
+
+
+def scattered(grad: Any, sizes: Any, indices: Any, dims: int) -> Any:
+    """The gradient of the elements that ``indices`` picked in the last dims."""
+    return torch._picked_backward(grad, indices, sizes, dims)
 
 
 _MAX_ARGUMENTS = (
@@ -451,8 +466,15 @@ def _avg_pool(self, kernel, stride, padding, out, last, include_pad, divisor):
     return _formatted(made if batched else made.squeeze(0), self, last)
 
 
-def _avg_pool_backward(grad, self, kernel, stride, padding, out, include_pad, divisor):
-    shape = self._shape
+@operator(
+    "_avg_pool_backward(Tensor grad, int[] sizes, int[] kernel, int[] stride, "
+    "int[] padding, int[] out, bool include_pad, int? divisor) -> Tensor",
+    lift=_PLAIN,
+    variants="private",
+)
+def _avg_pool_backward(grad, sizes, kernel, stride, padding, out, include_pad, divisor):
+    """The gradient of the means of windows."""
+    shape = tuple(sizes)
     dims = len(kernel)
     sizes = shape[-dims:]
     counts = _counts(sizes, kernel, stride, padding, out, include_pad)
@@ -483,8 +505,8 @@ def _declare_avg(dims: int) -> None:
         name_=f"AvgPool{dims}DBackward0",
         self=lambda grad, self, kernel, stride, padding, out, include_pad, divisor: (
             linked(
-                _avg_pool_backward(
-                    grad, self, kernel, stride, padding, out, include_pad, divisor
+                torch._avg_pool_backward(
+                    grad, self._shape, kernel, stride, padding, out, include_pad, divisor
                 ),
                 self,
             )

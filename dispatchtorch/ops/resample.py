@@ -49,6 +49,13 @@ def _nearest(size: int, out: int, align: bool, scale: float, shift: float = 0) -
     return ((tuple(row), None),)
 
 
+def _nearest_2d(size: int, out: int, align: bool, scale: float) -> Taps:
+    """As PyTorch does in two dims: the scale is forgotten where sizes stay or double."""
+    if out in (size, 2 * size):
+        return ((tuple(i * size // out for i in range(out)), None),)
+    return _nearest(size, out, align, scale)
+
+
 def _nearest_exact(size: int, out: int, align: bool, scale: float) -> Taps:
     return _nearest(size, out, align, scale, 0.5)
 
@@ -134,6 +141,7 @@ def _antialiased(kernel: Callable[[float], float], reach: int) -> Callable[..., 
 
 _RULES: dict[str, Callable[..., Taps]] = {
     "nearest": _nearest,
+    "nearest_2d": _nearest_2d,
     "nearest_exact": _nearest_exact,
     "linear": _linear,
     "cubic": _cubic,
@@ -176,9 +184,10 @@ def _row(like: Any, weights: Any, dim: int) -> Any:
 
 def _plan(sizes: Any, kind: str, outs: Any, align: bool, scales: Any) -> list[Any]:
     """(dim, taps) of every spatial dim that isn't copied as it is, the last first."""
+    rule = "nearest_2d" if kind == "nearest" and len(outs) == 2 else kind
     made = []
     for i in reversed(range(len(outs))):
-        taps = _taps(kind, sizes[2 + i], outs[i], align, scales[i])
+        taps = _taps(rule, sizes[2 + i], outs[i], align, scales[i])
         if len(taps) == 1 and taps[0][0] == tuple(range(sizes[2 + i])):
             continue
         made.append((2 + i, taps))

@@ -9,6 +9,7 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, derive_joint
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain, broadcast_shapes
+from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import (
     check_number,
     numel_of,
@@ -113,7 +114,7 @@ def take_along_dim(self, indices, dim=None):
             f"{scalar_type_name(indices.dtype)}"
         )
     if dim is None:
-        return self.reshape(-1).gather(0, indices.reshape(-1))
+        return self.view(-1).gather(0, indices.view(-1))
     if self.ndim != indices.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of "
@@ -160,9 +161,9 @@ def masked_scatter(self, mask, source):
     if needed > source.numel():
         raise RuntimeError("Number of elements of source < number of ones in mask")
     if not needed:
-        return self.expand(shape).clone()
+        return self.expand(shape).clone(memory_format=contiguous_format)
     values = index_(source.reshape(-1), [(place - 1).clamp(min=0, max=needed - 1)])
-    return torch.where(mask, values.reshape(shape), self)
+    return torch.where(mask, values.reshape(shape), self).contiguous()
 
 
 def _source_of_masked(grad: Any, mask: Any, source_sizes: Any) -> Any:
@@ -253,7 +254,7 @@ def index_copy(self, dim, index, source):
     check_range(index, size, error)
     if self.ndim == 0:
         return source.reshape(-1)[-1].clone() if index.numel() else self.clone()
-    return self.index_put(_along(dim, index), source)
+    return self.contiguous().index_put(_along(dim, index), source)
 
 
 derive(
@@ -553,7 +554,9 @@ def index_reduce(self, dim, index, source, reduce, *, include_self):
     )
     check_range(index, self._shape[dim] if self.ndim else 1, out_of_range)
     places = _as_places(index, dim, source)
-    return self.scatter_reduce(dim, places, source, reduce, include_self=include_self)
+    return self.contiguous().scatter_reduce(
+        dim, places, source, reduce, include_self=include_self
+    )
 
 
 def _index_reduce_backward(

@@ -17,6 +17,7 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
+from dispatchtorch.ops._formats import with_gaps
 
 __all__: list[str] = []
 
@@ -191,7 +192,7 @@ def roll(self, shifts, dims=()):
             made = torch.cat(
                 [made.narrow(dim, cut, size - cut), made.narrow(dim, 0, cut)], dim
             )
-    return made.clone() if made is self else made
+    return made.clone(memory_format=contiguous_format) if made is self else made
 
 
 derive(
@@ -208,7 +209,8 @@ def _triangle(name: str, keep: Any) -> None:
         rows, columns = self._shape[-2:]
         i = torch.arange(rows, device=self.device).unsqueeze(1)
         j = torch.arange(columns, device=self.device)
-        return torch.where(keep(i, j, diagonal), self, self.new_zeros(()))
+        made = torch.where(keep(i, j, diagonal), self, self.new_zeros(()))
+        return made.contiguous()
 
     body.__doc__ = (
         f"The {'lower' if name == 'tril' else 'upper'} triangles of matrices."
@@ -292,7 +294,7 @@ derive(
 
 def _replacement(name: str, schema: str, view: Any) -> None:
     def body(self, src, *args):  # type: ignore[no-untyped-def]
-        made = self.clone()
+        made = with_gaps(self)
         part = view(made, *args)
         if part._shape != src._shape:
             raise RuntimeError(
@@ -518,6 +520,9 @@ for _name, _schema in {
                 args = args[:1]
             if view == "alias":
                 return self.clone()
+            if view == "view" and not (args and hasattr(args[0], "is_complex")):
+                # What can't be viewed is copied first.
+                return self.reshape(*args).clone(memory_format=contiguous_format)
             if view in ("slice", "view_as_real", "view_as_complex"):  # no methods
                 part = getattr(torch, view)(self, *args)
             else:

@@ -8,8 +8,15 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive, nondifferentiable
 from dispatchtorch.dispatch.operator import operator, primitive
-from dispatchtorch.lift import result_type, return_type
-from dispatchtorch.ops._common import refuse, scalar_type_name, torch, wrap_dim
+from dispatchtorch.lift import Plain, result_type, return_type
+from dispatchtorch.memory_format import contiguous_format
+from dispatchtorch.ops._common import (
+    refuse,
+    scalar_type_name,
+    strict,
+    torch,
+    wrap_dim,
+)
 from dispatchtorch.ops._precision import single
 from dispatchtorch.ops.reduction import value_selecting_backward
 
@@ -30,14 +37,37 @@ _sort.shape_rule = lambda x, dim, descending: (
 )
 
 
-def _sorted(self: Any, dim: int, descending: bool) -> tuple[Any, Any]:
-    """Values and indices of a stable sort; NaN counts as the largest value."""
+@operator(
+    "_settle(Tensor values, Tensor indices, int dim, str algorithm, int k) -> "
+    "(Tensor, Tensor)",
+    lift=Plain(),
+    variants="private",
+)
+def _settle(values, indices, dim, algorithm, k):
+    """The result of a stable sort, with equal elements where an unstable algorithm
+    leaves them: "sort", "topk" (or "topk unsorted") or "kthvalue", of which the first
+    ``k`` matter. It is a device's choice; here they stay."""
+    return values, indices
+
+
+nondifferentiable(_settle)
+
+
+def _sorted(
+    self: Any, dim: int, descending: bool, algorithm: str = "", k: int = 0
+) -> tuple[Any, Any]:
+    """Values and indices, sorted; NaN counts as the largest value.
+
+    Stable, unless an algorithm is named.
+    """
     if self.is_complex():
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
     dim = wrap_dim(dim, self.ndim)
     if self.ndim == 0:
         return self.clone(), torch.zeros((), dtype=dtypes.int64, device=self.device)
     values, indices = _sort(self, dim, descending)
+    if algorithm and self._shape[dim] > 2:
+        values, indices = strict._settle(values, indices, dim, algorithm, k)
     return values, indices
 
 
@@ -48,7 +78,8 @@ def _sorted(self: Any, dim: int, descending: bool) -> tuple[Any, Any]:
 )
 def sort_stable(self, *, stable, dim, descending):
     """The elements along a dim in order, and where they were."""
-    return return_type(sort_stable)(_sorted(self, dim, descending))
+    algorithm = "" if stable else "sort"
+    return return_type(sort_stable)(_sorted(self, dim, descending, algorithm))
 
 
 def _derive_places(op: Any) -> None:
@@ -78,7 +109,7 @@ def sort(self, dim=-1, descending=False):
 @operator("argsort(Tensor self, int dim=-1, bool descending=False) -> Tensor")
 def argsort(self, dim=-1, descending=False):
     """The order that sorts a dim."""
-    return _sorted(self.detach(), dim, descending)[1]
+    return _sorted(self.detach(), dim, descending, "sort")[1]
 
 
 @operator(
@@ -87,7 +118,7 @@ def argsort(self, dim=-1, descending=False):
 )
 def argsort_stable(self, *, stable, dim, descending):
     """The order that sorts a dim and keeps that of equal elements."""
-    return _sorted(self.detach(), dim, descending)[1]
+    return _sorted(self.detach(), dim, descending, "" if stable else "sort")[1]
 
 
 nondifferentiable(argsort, argsort_stable)
@@ -131,10 +162,11 @@ def topk(self, k, dim=-1, largest=True, sorted=True):
     size = self._shape[dim] if self.ndim else 1
     if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
-    values, indices = _sorted(self, dim, largest)
+    algorithm = ("topk" if sorted else "topk unsorted") if k else ""
+    values, indices = _sorted(self, dim, largest, algorithm, k)
     if self.ndim:
-        values = values.narrow(dim, 0, k).contiguous()
-        indices = indices.narrow(dim, 0, k).contiguous()
+        values = values.narrow(dim, 0, k).clone(memory_format=contiguous_format)
+        indices = indices.narrow(dim, 0, k).clone(memory_format=contiguous_format)
     return return_type(topk)((values, indices))
 
 
@@ -144,7 +176,7 @@ _derive_places(topk)
 @operator(
     "kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> "
     "(Tensor values, Tensor indices)",
-    tags="out",
+    tags="out apart_out",
 )
 def kthvalue(self, k, dim=-1, keepdim=False):
     """The ``k``-th smallest element of a dim, and where it is."""
@@ -155,10 +187,11 @@ def kthvalue(self, k, dim=-1, keepdim=False):
         raise RuntimeError(
             f"kthvalue(): selected number k out of range for dimension {dim}"
         )
-    values, indices = _sorted(self, dim, False)
+    values, indices = _sorted(self, dim, False, "kthvalue", k)
     if self.ndim:
         values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
-        values, indices = values.clone(), indices.clone()
+        values = values.clone(memory_format=contiguous_format)
+        indices = indices.clone(memory_format=contiguous_format)
     return _select(kthvalue, values, indices, dim, keepdim)
 
 
@@ -245,7 +278,7 @@ def mode(self, dim=-1, keepdim=False):
             mode, self.clone(), torch.zeros_like(self, dtype=dtypes.int64), dim, keepdim
         )
     refuse(self, _NO_KIND.format("mode_cpu"), dtypes.COMPLEX)
-    values, indices = _sorted(self, dim, False)
+    values, indices = _sorted(self, dim, False, "sort")
     n = self._shape[dim]
     shape = [1] * self.ndim
     shape[dim] = n
@@ -299,7 +332,7 @@ def _running(name: str, reaches: str) -> None:
         at = torch.arange(shape[dim], device=self.device).reshape(shape)
         at = at.expand(self._shape).contiguous()
         if self._shape[dim] < 2:
-            return return_type(op)((self.clone(), at))
+            return return_type(op)((self.clone(memory_format=contiguous_format), at))
         made = _scan([self.contiguous(), at], dim, combine)
         return return_type(op)(tuple([each.contiguous() for each in made]))
 
@@ -314,29 +347,36 @@ _running("cummax", "ge")
 _running("cummin", "le")
 
 
-@operator("logcumsumexp(Tensor self, int dim) -> Tensor", tags="out")
+@operator("logcumsumexp(Tensor self, int dim) -> Tensor", tags="out", lift=Plain())
 def logcumsumexp(self, dim):
     """The logarithm of the running sum of exponentials."""
-    dim = wrap_dim(dim, self.ndim)
-    if self.dtype.category <= dtypes.INT:
-        raise NotImplementedError(
-            f'"logcumsumexp_out_cpu" not implemented for '
-            f"'{scalar_type_name(self.dtype)}'"
-        )
+    self, dim = _check_logcumsumexp(self, dim)
     if self.ndim == 0 or self._shape[dim] < 2:
         return self.clone()
     if self.is_complex():
         # One after the other, because angles go on from the operand that weighs more.
-        parts = [self.narrow(dim, 0, 1)]
+        wide = self.to(dtypes.complex128)
+        parts = [wide.narrow(dim, 0, 1)]
         for i in range(1, self._shape[dim]):
-            parts.append(torch.logaddexp(parts[-1], self.narrow(dim, i, 1)))
-        return torch.cat(parts, dim)
+            parts.append(torch.logaddexp(parts[-1], wide.narrow(dim, i, 1)))
+        return torch.cat(parts, dim).to(self.dtype)
     made = _scan(
         [single(self.contiguous())],
         dim,
         lambda early, late: [torch.logaddexp(early[0], late[0])],
     )[0]
     return made.to(self.dtype)
+
+
+@logcumsumexp.preparation
+def _check_logcumsumexp(self, dim):
+    dim = wrap_dim(dim, self.ndim)
+    if self.dtype.category <= dtypes.INT:
+        raise NotImplementedError(
+            f'"logcumsumexp_out_cpu" not implemented for '
+            f"'{scalar_type_name(self.dtype)}'"
+        )
+    return self, dim
 
 
 def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:

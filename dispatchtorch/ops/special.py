@@ -155,6 +155,12 @@ def polygamma(n, self):
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     if n == 0:
         return torch.digamma(self)
+    if n == 1:
+        return _apply("trigamma", "trigamma", True, True, self)
+    if self.is_complex():
+        raise NotImplementedError(
+            f"\"polygamma\" not implemented for '{scalar_type_name(self.dtype)}'"
+        )
     scale = (-1.0) ** (n + 1) * math.gamma(n + 1.0)
     if self.dtype in _HALVES:
         return (scale * torch.special_zeta(float(n + 1), self.float())).to(self.dtype)

@@ -242,12 +242,12 @@ def norm_backward(
     if abs(order) == math.inf:
         size = self.abs()
         reached = (size == norm) | (size.isnan() & norm.isnan())
-        share = grad / reached.sum(dims, keepdim=True).clamp(min=1)
-        return self.sgn() * torch.where(reached, share, 0)
-    scale = (grad / norm.pow(order - 1)).masked_fill(norm == 0, 0)
+        count = reached.sum(dims, keepdim=True).clamp(min=1)
+        return self.sgn() * (reached.to(size.dtype) / count) * grad
     if order < 1:
         power = self.abs().pow(order - 1).masked_fill(self == 0, 0)
-        return self.sgn() * power * scale
+        return self.sgn() * power * grad * norm.pow(1 - order)
+    scale = (grad / norm.pow(order - 1)).masked_fill(norm == 0, 0)
     if order < 2:
         return self.sgn() * self.abs().pow(order - 1) * scale
     return self * self.abs().pow(order - 2) * scale
@@ -308,7 +308,7 @@ def renorm(self, p, dim, maxnorm):
     rest = [d for d in range(self.ndim) if d != dim]
     norms = torch.linalg_vector_norm(single(self), p, rest, True)
     scale = torch.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
-    return (self * scale).to(self.dtype)
+    return (self * scale).to(self.dtype).contiguous()
 
 
 @operator(

@@ -23,6 +23,7 @@ from dispatchtorch.ops._common import (
     wrap_dim,
     wrap_dims,
 )
+from dispatchtorch.ops._formats import with_gaps
 from dispatchtorch.ops._geometry import Geometry, as_strided_backward, sum_to
 from dispatchtorch.tensor import type_name
 
@@ -607,7 +608,7 @@ derive(alias, self=lambda grad: grad)
 )
 def as_strided_scatter(self, src, size, stride, storage_offset=None):
     """A copy in which a strided part is replaced."""
-    made = self.clone()
+    made = with_gaps(self, whole=True)
     made.as_strided(size, stride, storage_offset).copy_(src)
     return made
 

@@ -167,6 +167,63 @@ def _resolve(value: Any) -> Any:
     return translate(value, {})
 
 
+# -------------------------------------------------------------------- layouts
+
+
+def _reversed(t: Any) -> Any:
+    order = tuple(range(t.ndim))[::-1]
+    return t.permute(order).contiguous().permute(order)
+
+
+def _stepped(t: Any) -> Any:
+    if not t.ndim:
+        return t
+    wide = t.new_zeros((*t.shape[:-1], 2 * t.shape[-1] + 1))
+    wide[..., 1::2] = t
+    return wide[..., 1::2]
+
+
+def _swapped(t: Any) -> Any:
+    return t.transpose(0, 1).contiguous().transpose(0, 1) if t.ndim > 1 else t
+
+
+def _channels_last(t: Any) -> Any:
+    import torch
+
+    form = {4: torch.channels_last, 5: torch.channels_last_3d}.get(t.ndim)
+    return t if form is None else t.contiguous(memory_format=form)
+
+
+def _expanded(t: Any) -> Any:
+    return t[:1].expand_as(t) if t.ndim and t.shape[0] > 1 else t
+
+
+#: The same values (but for the last, which repeats some) laid out otherwise in memory.
+LAYOUTS: dict[str, Callable[[Any], Any]] = {
+    "reversed": _reversed,
+    "swapped": _swapped,
+    "stepped": _stepped,
+    "channels_last": _channels_last,
+    "expanded": _expanded,
+}
+
+
+def relaid(value: Any, how: str) -> Any:
+    """A sample's arguments with every strided tensor laid out as ``how`` says."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided:
+            return value
+        made = LAYOUTS[how](value.detach()).data
+        return made.requires_grad_(value.requires_grad)
+    if type(value) in (tuple, list):
+        return type(value)(relaid(each, how) for each in value)
+    if isinstance(value, dict):
+        return {key: relaid(each, how) for key, each in value.items()}
+    return value
+
+
 class NotSame(Exception):
     """What differs, in a line."""
 
@@ -510,12 +567,19 @@ def dtypes_of(info: Any, names: list[str]) -> Iterator[Any]:
 
 
 def problems(
-    info: Any, names: list[str], limit: int, errors: bool = True
+    info: Any, names: list[str], limit: int, errors: bool = True, layout: str = ""
 ) -> Iterator[str]:
     """What differs for one operator: a line for each kind of difference."""
     import torch
 
     seen: set[str] = set()
+
+    def laid(sample: Any) -> Any:
+        if layout:
+            sample.input = relaid(sample.input, layout)
+            sample.args = relaid(sample.args, layout)
+            sample.kwargs = relaid(sample.kwargs, layout)
+        return sample
 
     def report(where: str, error: Exception) -> Iterator[str]:
         kind = re.sub(r"[\d.e+-]+", "#", str(error))[:90]
@@ -535,7 +599,7 @@ def problems(
             try:
                 check_sample(
                     info,
-                    sample,
+                    laid(sample),
                     grad=differentiable,
                     gradgrad=wide and info.supports_gradgrad,
                 )
@@ -553,7 +617,7 @@ def problems(
                 if sample.broadcasts_input:
                     continue
                 try:
-                    check_sample(info, sample, variant=inplace, grad=False)
+                    check_sample(info, laid(sample), variant=inplace, grad=False)
                 except Exception as error:
                     if not isinstance(error, NotSame):
                         error = NotSame(f"runner: {type(error).__name__}: {error}")
@@ -588,6 +652,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("pattern", nargs="?", default="")
     parser.add_argument("--dtypes", default=",".join(DTYPES))
     parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--layout", choices=["", *LAYOUTS], default="")
+    parser.add_argument("--no-errors", action="store_true", help="leave bad inputs out")
     parser.add_argument("--brief", action="store_true", help="one line an operator")
     options = parser.parse_args(argv)
     names = options.dtypes.split(",")
@@ -597,7 +663,9 @@ def main(argv: list[str] | None = None) -> int:
             continue
         lines = []
         try:
-            for line in problems(info, names, options.limit):
+            for line in problems(
+                info, names, options.limit, not options.no_errors, options.layout
+            ):
                 lines.append(line)
                 if options.brief:
                     break

@@ -29,6 +29,7 @@ Uniform = Callable[[], float]
 _SPLIT = 2.0**27 + 1
 # beyond this the products of splitting overflow; a fused result is then not attempted
 _SPLIT_MAX = 2.0**900
+_SPLIT_DOWN = 2.0**128  # what larger ones are divided by meanwhile
 _INT64_MIN = -(2**63)
 _ROWS = 4096  # parameters prepared at once
 _HALF_BLOCK = {4: np.dtype("V32"), 8: np.dtype("V64")}
@@ -46,8 +47,11 @@ def affine(x: np.ndarray, scale: float, shift: float) -> np.ndarray:
         return out
     product = x * scale
     splits = abs(scale) < _SPLIT_MAX and abs(shift) < _SPLIT_MAX
-    if shift == 0.0 or scale == 1.0 or not splits:
+    if shift == 0.0 or scale == 1.0:
         return product + shift
+    if not splits:  # the factors below would overflow; a power of two is exact
+        down = 1.0 / _SPLIT_DOWN
+        return affine(x, scale * down, shift * down) * _SPLIT_DOWN
     scale_high = _SPLIT * scale
     scale_high -= scale_high - scale
     scale_low = scale - scale_high

@@ -279,11 +279,13 @@ def kernels_for(xp: Any) -> Kernels:
     @kernel("cat")
     def cat(arrays: Any, dim: int) -> Any:
         made = xp.concatenate(arrays, dim)
-        if made.flags.c_contiguous or (
-            made.ndim in (4, 5)
-            and all(xp.moveaxis(each, 1, -1).flags.c_contiguous for each in arrays)
-        ):
+        if made.flags.c_contiguous:
             return made
+        if made.ndim in (4, 5) and made.size:
+            from dispatchtorch.ops._formats import channels_last_strides
+
+            if all(channels_last_strides(each.shape, each.strides) for each in arrays):
+                return made
         return xp.ascontiguousarray(made)
 
     @kernel("index_select")

@@ -182,6 +182,24 @@ class _Functions:
         pole = negative & (turn == 0)
         return xp.where(pole, math.nan, xp.where(y == -math.inf, math.nan, made))
 
+    def trigamma(self, x: Any) -> Any:
+        """Six recurrences, then the asymptotic series; reflection below 0.5.
+
+        In the operand's precision: what stands for the poles of negative integers
+        is the distance of the rounded pi * x from a multiple of pi.
+        """
+        xp = self.xp
+        low = x < 0.5
+        z = xp.where(low, 1 - x, x)
+        made = xp.zeros_like(x)
+        for _ in range(6):
+            made = made + 1 / (z * z)
+            z = z + 1
+        s = 1 / (z * z)
+        made = made + (1 + 1 / (2 * z) + s * (1 / 6 - s * (1 / 30 - s / 42))) / z
+        sine = xp.sin(x.dtype.type(math.pi) * x)
+        return xp.where(low, math.pi**2 / (sine * sine) - made, made)
+
     def lgamma(self, x: Any) -> Any:
         """Stirling's series above 10 after the recurrence; reflection below 0.5."""
         xp = self.xp
