@@ -15,6 +15,7 @@ import dispatchtorch as torch
 from dispatchtorch.backend import Backend, Overlay, get_backend, register_backend
 from dispatchtorch.device_layer import fallback_counts, set_fallback_policy
 from dispatchtorch.dispatch import keys
+from dispatchtorch.dispatch.codegen import compile_kernel, inlined
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import get_operator, operator, remove_operator
 from dispatchtorch.dispatch.schema import parse
@@ -293,3 +294,46 @@ def test_every_primitive_has_a_shape_rule_for_meta() -> None:
         and not name.startswith("test_")
     ]
     assert missing == ["nonzero_"] or missing == []
+
+
+def test_a_kernel_that_declines_is_recorded_and_counted_as_any_other() -> None:
+    asked: list[Any] = []
+
+    def decline(x: Any, y: Any, out: Any = None) -> Any:
+        asked.append(x)
+        return NotImplemented
+
+    overlay = Overlay("declines", "cpu", 1)
+    overlay.kernel("mul", out=True)(decline)
+    handle = overlay.install()
+    try:
+        x = torch.tensor([2.0, 3.0], requires_grad=True)
+        y = torch.tensor([5.0, 7.0])
+        (x * y).sum().backward()
+        assert x.grad.tolist() == [5.0, 7.0]
+        assert len(asked) == 2  # forward and backward
+        y *= y
+        assert y._version == 1 and y.tolist() == [25.0, 49.0]
+        assert len(asked) == 4  # with out=, and without
+    finally:
+        handle.remove()
+
+
+def test_lines_of_a_kernel_run_inside_another() -> None:
+    lines = ["if x < 0: return other(x)", "y = x + one", "return y"]
+    inner = compile_kernel("x", lines, {"one": 1, "other": lambda x: x * 100})
+    assert (inner(1), inner(-1)) == (2, -100)
+    constants: dict[str, Any] = {"ten": 10}
+    body = [*inlined(inner, "x", "made", constants), "return made * ten"]
+    outer = compile_kernel("x", body, constants)
+    assert (outer(1), outer(-1)) == (20, -1000)
+    # A third layer takes in both, loop and all.
+    constants = {}
+    body = ["if x == 0: return None", *inlined(outer, "x", "z", constants), "return z"]
+    assert compile_kernel("x", body, constants)(1) == 20
+    # What was written by hand, or names something else alike, is called.
+    for other, names in ((lambda x: x - 1, {}), (inner, {"one": 5})):
+        constants = dict(names)
+        body = [*inlined(other, "x", "z", constants), "return z"]
+        assert "inner" in constants
+        assert compile_kernel("x", body, constants)(3) == other(3)

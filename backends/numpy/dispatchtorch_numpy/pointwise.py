@@ -67,6 +67,18 @@ def _float_to_int(xp: Any, x: Any, host: Any) -> Any:
     return x.astype(wide).astype(host, copy=False)
 
 
+class _Zeros(dict[Any, Any]):
+    """0-d zeros by dtype, made when first wanted."""
+
+    def __init__(self, xp: Any) -> None:
+        super().__init__()
+        self.xp = xp
+
+    def __missing__(self, dtype: Any) -> Any:
+        zero = self[dtype] = self.xp.zeros((), dtype)
+        return zero
+
+
 def kernels_for(xp: Any) -> Kernels:
     """The pointwise kernels of an array module."""
     kernels: Kernels = {}
@@ -86,14 +98,12 @@ def kernels_for(xp: Any) -> Kernels:
     def where(condition: Any, x: Any, y: Any) -> Any:
         return xp.where(condition, x, y)
 
-    zeros: dict[Any, Any] = {}
+    zeros, maximum = _Zeros(xp), xp.maximum
 
     @kernel("relu", out=True)
     def relu(x: Any, out: Any = None) -> Any:
-        zero = zeros.get(x.dtype)
-        if zero is None:
-            zero = zeros[x.dtype] = xp.zeros((), x.dtype)
-        return xp.maximum(x, zero) if out is None else xp.maximum(x, zero, out=out)
+        zero = zeros[x.dtype]
+        return maximum(x, zero) if out is None else maximum(x, zero, out=out)
 
     def only_for(name: str, ufunc: Any, kinds: str) -> None:
         """A ufunc for some kinds of dtypes, which other kinds pass unchanged."""
