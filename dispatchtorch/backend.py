@@ -638,6 +638,7 @@ def _check_type(name: str) -> None:
 
 
 _devices.check = _check_type
+_devices.accelerator = current_accelerator
 
 
 def _load_extensions() -> None:

@@ -10,11 +10,12 @@ __all__ = ["device", "registry"]
 class _Registry:
     """What the floor above tells this one: which device types there are."""
 
-    __slots__ = ("check", "known")
+    __slots__ = ("accelerator", "check", "known")
 
     def __init__(self) -> None:
         self.known: set[str] = set()
         self.check: Any = None  # raises for a type that no plugin provides
+        self.accelerator: Any = None  # () -> the type that a bare index means
 
 
 registry = _Registry()
@@ -66,9 +67,7 @@ class device:
                 )
             found = _parse_index(type, number) if number or ":" in type else None
         elif isinstance(type, int) and not isinstance(type, bool):
-            from dispatchtorch.backend import current_accelerator
-
-            name, found = current_accelerator(), type
+            name, found = registry.accelerator(), type
         else:
             raise _not_a_device(type)
         if index is not None:

@@ -25,7 +25,7 @@ from dispatchtorch.dispatch.codegen import (
 from dispatchtorch.dispatch.layer import Layer, register_layer
 from dispatchtorch.dispatch.operator import Operator, get_operator, invalidate
 from dispatchtorch.dtypes import DIFFERENTIABLE_MASK
-from dispatchtorch.errors import FallbackError, UnsupportedOperator
+from dispatchtorch.errors import FallbackError, UnsupportedOperator, user_level
 from dispatchtorch.lift import Plain, Pointwise, View, shape_mismatch
 from dispatchtorch.tensor import Tensor, alias, new_tensor
 
@@ -363,27 +363,11 @@ def _fallback(op: Operator, backend: Backend) -> Function:
                 "Set DISPATCHTORCH_FALLBACK=error to forbid this, =silent to be quiet; "
                 f"`dispatchtorch explain {op.name} --device {backend.device_type}` shows "
                 "what was tried.",
-                stacklevel=_user_level(),
+                stacklevel=user_level(),
             )
         return raised
 
     return crossing
-
-
-def _user_level() -> int:
-    """The stack level of the first frame outside this package, for warnings."""
-    import sys
-
-    frame: Any = sys._getframe(1)
-    level = 1
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        file = frame.f_code.co_filename
-        if not module.startswith("dispatchtorch") and not file.startswith("<generated"):
-            return level
-        frame = frame.f_back
-        level += 1
-    return 2
 
 
 def _forbidden_fallback(op: Operator, backend: Backend) -> Function:
@@ -446,6 +430,11 @@ def _mixed_devices(op: Operator, keys: int) -> Function:
         backends = {t._backend for t in dimensioned}
         if len(backends) == 1 and "pointwise" in op.tags:
             target = backends.pop()
+            if "inplace" in op.tags and args[0]._backend is not target:
+                raise RuntimeError(
+                    f"Attempting to copy from device {dimensioned[0].device} to device "
+                    f"{args[0].device}, but cross-device copies are not allowed!"
+                )
             index = target.index(dimensioned[0]._data)
             moved = [
                 _to_backend(a, target, index) if hasattr(a, "_keys") else a

@@ -1,4 +1,4 @@
-"""The exceptions that dispatchtorch raises beyond Python's own.
+"""The exceptions that dispatchtorch raises beyond Python's own; where warnings point.
 
 RuntimeError
 ├── OutOfMemoryError             no memory left on a device
@@ -11,7 +11,16 @@ NotImplementedError
 
 from __future__ import annotations
 
-__all__ = ["FallbackError", "LinAlgError", "OutOfMemoryError", "UnsupportedOperator"]
+import sys
+from typing import Any
+
+__all__ = [
+    "FallbackError",
+    "LinAlgError",
+    "OutOfMemoryError",
+    "UnsupportedOperator",
+    "user_level",
+]
 
 
 class OutOfMemoryError(RuntimeError):
@@ -33,3 +42,17 @@ class FallbackError(RuntimeError):
 
 class UnsupportedOperator(NotImplementedError):
     """No kernel, decomposition or fallback for an operator on a device."""
+
+
+def user_level() -> int:
+    """The stack level of the first frame outside this package, for warnings."""
+    frame: Any = sys._getframe(1)
+    level = 1
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        file = frame.f_code.co_filename
+        if not module.startswith("dispatchtorch") and not file.startswith("<generated"):
+            return level
+        frame = frame.f_back
+        level += 1
+    return 2

@@ -7,7 +7,6 @@ itself or an operand's.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
@@ -16,6 +15,7 @@ from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD, VIEW
 from dispatchtorch.dispatch.operator import Operator, packets
 from dispatchtorch.dtypes import can_cast, scalar_type_name
+from dispatchtorch.errors import user_level
 from dispatchtorch.lift import named_returns
 from dispatchtorch.rejection import given_arguments
 from dispatchtorch.signatures import raise_mismatch
@@ -25,7 +25,6 @@ __all__ = [
     "check_operand_overlap",
     "uncastable",
     "overlaps_itself",
-    "user_level",
     "write_out",
 ]
 
@@ -56,7 +55,8 @@ _EXACT = {
     "linalg.vecdot: Expected out of dtype{Wanted} but found {Own}": "linalg_vecdot",
     "torch.ormqr: Expected input and result to have the same dtype, but input has "
     "dtype{Wanted} and result has dtype {Own}": "ormqr",
-    "expected scalar type {Wanted} but found {Own}": "linalg_solve_triangular",
+    "expected scalar type {Wanted} but found {Own}": """
+        linalg_solve_triangular log_sigmoid""",
     "self and mat2 must have the same dtype, but got {Own} and {Wanted}": "addbmm",
     "Expected self.dtype() == output.dtype() to be true, but got false.  (Could this "
     "error message be improved?  If so, please report an enhancement request to "
@@ -66,13 +66,14 @@ _EXACT = {
     "take(): self and out expected to have the same dtype, but got self.dtype = {Wanted} "
     "and out.dtype = {Own}": "take",
     "Found dtype {Own} but expected {Wanted}": """
-        abs bitwise_not ceil conj_physical floor frac neg round sgn sign trunc""",
+        gelu hardshrink softshrink abs bitwise_not ceil conj_physical floor frac neg round sgn sign trunc""",
     "Expected the dtype for input and out to match, but got {Wanted} for input's dtype "
     "and {Own} for out's dtype.": "amax amin",
     "Expected object of scalar type {Wanted} but got scalar type {Own} for argument "
     "'out'": "complex polar",
     "dtype {Wanted} does not match dtype of out parameter ({Own})": "arange",
-    "expected scalar_type {Wanted} but found {Own}": "cummax cummin logcumsumexp",
+    "expected scalar_type {Wanted} but found {Own}": """
+        cummax cummin diff logcumsumexp""",
     "torch.frexp() expects mantissa to have dtype {wanted} but got {own}": "frexp",
     "output values must be of same type as input": "kthvalue median nanmedian",
     "quantile() out tensor must be same dtype as the input tensor": "nanquantile quantile",
@@ -330,20 +331,6 @@ def _store(op: Operator, target: Tensor, source: Tensor) -> None:
             )
         target.resize_(source._shape)
     target.copy_(source)
-
-
-def user_level() -> int:
-    """The stack level of the first frame outside this package, for warnings."""
-    frame: Any = sys._getframe(1)
-    level = 1
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        file = frame.f_code.co_filename
-        if not module.startswith("dispatchtorch") and not file.startswith("<generated"):
-            return level
-        frame = frame.f_back
-        level += 1
-    return 2
 
 
 # Memory that is written and read at once.

@@ -10,9 +10,9 @@ import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from dispatchtorch.errors import user_level
 from dispatchtorch.lift import broadcast_shapes
 from dispatchtorch.ops._common import torch as operators
-from dispatchtorch.out_argument import user_level
 
 from ._reduction import get_enum, reduction_of
 

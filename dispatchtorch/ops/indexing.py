@@ -263,7 +263,7 @@ def _positions(self: Any, mask: Any, dim: int) -> tuple[Any, ...]:
 def _warn_of_bytes() -> None:
     import warnings
 
-    from dispatchtorch.out_argument import user_level
+    from dispatchtorch.errors import user_level
 
     warnings.warn(
         "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
@@ -404,21 +404,30 @@ def check_slices(name: str, self: Any, dim: int, index: Any, source: Any) -> int
             f"{name}_(): self ({scalar_type_name(self.dtype)}) and source "
             f"({scalar_type_name(source.dtype)}) must have the same scalar type"
         )
+    count = 1
+    if source.ndim:
+        if dim >= source.ndim:
+            raise RuntimeError(
+                f"{name}_(): Indexing dim {dim} is out of bounds of the source tensor "
+                f"with dim {source.ndim}"
+            )
+        count = source._shape[dim]
+    if index.numel() != count:
+        wrap_dim(dim, source.ndim, wrap_scalar=False)
+        raise RuntimeError(
+            f"{name}_(): Number of indices ({index.numel()}) should be equal to "
+            f"source.size(dim): ({count}), for dim: {dim}"
+        )
     own, other = list(self._shape), list(source._shape)
-    if own and other:
-        wrap_dim(dim, len(other))
-        del own[dim], other[dim]
+    if own:
+        del own[dim]
+    if other:
+        del other[dim]
     if own != other or bool(self.ndim) != bool(source.ndim):
         raise RuntimeError(
             "source tensor shape must match self tensor shape, excluding the specified "
             f"dimension. Got self.shape = {list(self._shape)} source.shape = "
             f"{list(source._shape)}"
-        )
-    count = source._shape[dim] if source.ndim else 1
-    if index.numel() != count:
-        raise RuntimeError(
-            f"{name}_(): Number of indices ({index.numel()}) should be equal to "
-            f"source.size(dim): ({count}), for dim: {dim}"
         )
     return dim
 

@@ -104,7 +104,7 @@ def range_(start, end, step, *, dtype, layout, device, pin_memory, requires_grad
     """As ``arange``, the end included (deprecated)."""
     import warnings
 
-    from dispatchtorch.out_argument import user_level
+    from dispatchtorch.errors import user_level
 
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its "

@@ -490,7 +490,7 @@ derive_joint(scatter_reduce, "self src", _reduced_backward)
 )
 def scatter_with(self, dim, index, src, *, reduce):
     """As ``scatter_reduce``, by "add" or "multiply" (deprecated)."""
-    from dispatchtorch.out_argument import user_level
+    from dispatchtorch.errors import user_level
 
     warnings.warn(
         "The reduce argument of torch.scatter with Tensor src is deprecated and will be "

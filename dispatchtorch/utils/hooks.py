@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Self, TypeVar
 
-from dispatchtorch.out_argument import user_level
+from dispatchtorch.errors import user_level
 
 __all__ = [
     "BackwardHook",
