@@ -47,25 +47,25 @@ logical_xor | bool | buif : (x != 0) != (y != 0) | c : cbool(x) != cbool(y)
 logical_not | bool | buif : x == 0 | c : !cbool(x)
 exp | same | f* : exp(x) | c : cexp_(x)
 exp2 | same | f* : exp2(x)
-expm1 | same | f* : expm1(x)
+expm1 | same | f* : expm1(x) | c : cexpm1_(x)
 log | same | f* : log(x) | c : clog_(x)
 log2 | same | f* : log2(x)
 log10 | same | f* : log10(x)
-log1p | same | f* : log1p(x)
+log1p | same | f* : log1p(x) | c : clog1p_(x)
 sqrt | same | f* : sqrt(x) | c : csqrt_(x)
 rsqrt | same | f* : K(1) / sqrt(x)
 sin | same | f* : sin(x) | c : csin_(x)
 cos | same | f* : cos(x) | c : ccos_(x)
 tan | same | f* : tan(x)
-asin | same | f* : asin(x)
-acos | same | f* : acos(x)
-atan | same | f* : atan(x)
+asin | same | f* : asin(x) | c : casin_(x)
+acos | same | f* : acos(x) | c : cacos_(x)
+atan | same | f* : atan(x) | c : catan_(x)
 sinh | same | f* : sinh(x)
 cosh | same | f* : cosh(x)
-tanh | same | f* : tanh(x)
-asinh | same | f* : asinh(x)
-acosh | same | f* : acosh(x)
-atanh | same | f* : atanh(x)
+tanh | same | f* : tanh(x) | c : ctanh_(x)
+asinh | same | f* : asinh(x) | c : casinh_(x)
+acosh | same | f* : acosh(x) | c : cacosh_(x)
+atanh | same | f* : atanh(x) | c : catanh_(x)
 erf | same | f : erf(x)
 floor | same | ui : x | f* : floor(x)
 ceil | same | ui : x | f* : ceil(x)
@@ -160,6 +160,41 @@ INLINE C csqrt_(C x) {
 }
 INLINE C csin_(C x) { return PAIR(sin(x.x) * cosh(x.y), cos(x.x) * sinh(x.y)); }
 INLINE C ccos_(C x) { return PAIR(cos(x.x) * cosh(x.y), -sin(x.x) * sinh(x.y)); }
+INLINE C cexpm1_(C x) {
+  const C r = PAIR(sin(x.y / 2), 0);
+  return PAIR(expm1(x.x) * cos(x.y) - 2 * r.x * r.x, exp(x.x) * sin(x.y));
+}
+INLINE C clog1p_(C x) {
+  const bool near = fabs(x.x) < 0.5f && fabs(x.y) < 0.5f;
+  return PAIR(near ? log1p(x.x * (2 + x.x) + x.y * x.y) / 2 : log(hypot(1 + x.x, x.y)),
+    atan2(x.y, 1 + x.x));
+}
+INLINE C ctanh_(C x) {
+  if (fabs(x.x) > 20)
+    return PAIR(x.x > 0 ? 1 : -1, 4 * sin(x.y) * cos(x.y) * exp(-2 * fabs(x.x)));
+  const C t = PAIR(tan(x.y), sinh(x.x)), b = PAIR(1 + t.x * t.x, sqrt(1 + t.y * t.y));
+  return PAIR(b.x * b.y * t.y, t.x) / (1 + b.x * t.y * t.y);
+}
+INLINE C catanh_(C x) {
+  const C d = PAIR(1 - x.x, 1 + x.x);
+  return PAIR(log1p(4 * x.x / (d.x * d.x + x.y * x.y)) / 4,
+    atan2(2 * x.y, d.x * d.y - x.y * x.y) / 2);
+}
+INLINE C catan_(C x) { const C a = catanh_(PAIR(-x.y, x.x)); return PAIR(a.y, -a.x); }
+// Kahan, "Branch cuts for complex elementary functions" (1987).
+INLINE C casin_(C x) {
+  const C l = csqrt_(PAIR(1 - x.x, -x.y)), r = csqrt_(PAIR(1 + x.x, x.y));
+  return PAIR(atan2(x.x, l.x * r.x - l.y * r.y), asinh(l.x * r.y - l.y * r.x));
+}
+INLINE C cacos_(C x) {
+  const C l = csqrt_(PAIR(1 - x.x, -x.y)), r = csqrt_(PAIR(1 + x.x, x.y));
+  return PAIR(2 * atan2(l.x, r.x), asinh(r.x * l.y - r.y * l.x));
+}
+INLINE C casinh_(C x) { const C a = casin_(PAIR(-x.y, x.x)); return PAIR(a.y, -a.x); }
+INLINE C cacosh_(C x) {
+  const C l = csqrt_(PAIR(x.x - 1, x.y)), r = csqrt_(PAIR(x.x + 1, x.y));
+  return PAIR(asinh(l.x * r.x + l.y * r.y), 2 * atan2(l.y, r.x));
+}
 INLINE C cpow(C x, C y) {
   if (y.x == 0 && y.y == 0) return PAIR(1, 0);
   if (x.x == 0 && x.y == 0) return PAIR(0, 0);

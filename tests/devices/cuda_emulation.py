@@ -24,6 +24,7 @@ __all__ = ["COMPILER", "EmulatedRuntime"]
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 _HEADER = Path(__file__).with_name("cuda_emulator.h")
 _GUARD = 64
+_MARK = "// END OF PRELUDE"
 
 
 class Constant:
@@ -51,30 +52,19 @@ class EmulatedRuntime(Runtime):
         self._guarded: list[Any] = []
 
     def compile(self, code: str, name: str) -> Any:
-        fibers = "__sync" in code.split("// END OF PRELUDE")[-1] or any(
-            word in code.split("// END OF PRELUDE")[-1]
-            for word in ("_reduce", "__shfl", "__syncwarp")
-        )
+        prelude, mark, own = code.partition(_MARK)
+        fibers = any(word in own for word in ("__sync", "_reduce", "__shfl"))
+        header = self._header(prelude + mark)
         source = (
-            f'#include "{_HEADER}"\n{code}\nEMULATED_ENTRY({name}, {int(fibers)})\n'
+            f'#include "{header.name}"\n{own}\nEMULATED_ENTRY({name}, {int(fibers)})\n'
         )
-        key = hashlib.sha256((source + _HEADER.read_text()).encode()).hexdigest()[:24]
+        key = hashlib.sha256((header.name + source).encode()).hexdigest()[:24]
         self.sources[key] = code
         library = self.folder / f"{key}.so"
         if not library.exists():
             text = self.folder / f"{key}.{os.getpid()}.cpp"
-            made = self.folder / f"{key}.{os.getpid()}.so"
             text.write_text(source)
-            # fmt: off
-            done = subprocess.run(
-                [str(COMPILER), "-std=c++17", "-O1", "-fPIC", "-shared", "-w",
-                 "-fno-strict-aliasing", "-ffp-contract=off", str(text), "-o", str(made)],
-                capture_output=True, text=True, check=False,
-            )
-            # fmt: on
-            if done.returncode:
-                raise RuntimeError(f"{name}: {done.stderr[:4000]}")
-            made.replace(library)
+            self._compiler(library, "-shared", str(text))
             text.unlink()
         entry = ctypes.CDLL(str(library)).entry
         entry.restype = ctypes.c_char_p
@@ -83,6 +73,30 @@ class EmulatedRuntime(Runtime):
             self.run(entry, name, grid, block, args, shared_mem)
 
         return launch
+
+    def _header(self, prelude: str) -> Path:
+        """Emulator and prelude as a header that was compiled beforehand."""
+        text = _HEADER.read_text() + prelude
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        header = self.folder / f"emulator-{key}.h"
+        made = self.folder / f"{header.name}.gch"
+        if not made.exists():
+            header.write_text(text)
+            self._compiler(made, "-x", "c++-header", str(header))
+        return header
+
+    def _compiler(self, result: Path, *args: str) -> None:
+        made = result.with_suffix(f".{os.getpid()}")
+        # fmt: off
+        done = subprocess.run(
+            [str(COMPILER), "-std=c++17", "-O1", "-fPIC", "-w", "-fno-strict-aliasing",
+             "-ffp-contract=off", f"-I{self.folder}", *args, "-o", str(made)],
+            capture_output=True, text=True, check=False,
+        )
+        # fmt: on
+        if done.returncode:
+            raise RuntimeError(f"{result.name}: {done.stderr[:4000]}")
+        made.replace(result)
 
     def run(
         self, entry: Any, name: str, grid: Any, block: Any, args: Any, shared: int
@@ -100,8 +114,10 @@ class EmulatedRuntime(Runtime):
                 value = each.array
             elif isinstance(each, np.generic):
                 value = np.asarray(each).reshape(1)
-            elif isinstance(each, np.ndarray) and each.dtype.kind == "V" and (
-                each.dtype.itemsize > 15
+            elif (
+                isinstance(each, np.ndarray)
+                and each.dtype.kind == "V"
+                and (each.dtype.itemsize > 15)
             ):
                 value = each  # a struct of this one launch
             elif isinstance(each, np.ndarray):
@@ -115,7 +131,9 @@ class EmulatedRuntime(Runtime):
         assert min(*grid, *block) > 0, (name, grid, block)
         failed = entry(*wide, pointers, sizes, count)
         if failed:
-            raise RuntimeError(f"{name} with grid {grid}, block {block}: {failed.decode()}")
+            raise RuntimeError(
+                f"{name} with grid {grid}, block {block}: {failed.decode()}"
+            )
         self._check_guards(name)
 
     def constant(self, layout: str, *values: Any) -> Any:

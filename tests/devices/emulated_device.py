@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cublas_emulation import EmulatedCublas
 from cuda_emulation import EmulatedRuntime
+from cudnn_emulation import EmulatedCudnn
 from dispatchtorch_cupy.kernels import kernels
 from dispatchtorch_numpy.device import NumpyBackend
 
@@ -19,12 +21,20 @@ class EmulatedBackend(NumpyBackend):
     device_type = "emulated"
     is_host = False
     arrange = None  # type: ignore[assignment]
+    runtime_type: Any = EmulatedRuntime
 
     def __init__(self) -> None:
         super().__init__()
-        self.runtime = EmulatedRuntime()
+        self.runtime: Any = self.runtime_type()
         generic = {n: (k.function, k.out) for n, k in self.kernels.items()}
-        made = kernels(generic=generic, runtime=self.runtime)
+        self.engine = EmulatedCublas()
+        self.cudnn = EmulatedCudnn()
+        made = kernels(
+            generic=generic,
+            runtime=self.runtime,
+            engine=self.engine,
+            cudnn=lambda: self.cudnn,
+        )
         for name, (function, out) in made.items():
             self.add_kernel(name, function, out=out)
 

@@ -18,6 +18,7 @@ __all__ = [
     "as_strided",
     "contiguous_strides",
     "empty_ordered",
+    "is_capturing",
     "offset_of",
     "ordered_like",
     "strides_of",
@@ -41,6 +42,12 @@ def as_strided(
         _Pointer(memory, offset * size if memory.ptr else 0),
         tuple([s * size for s in strides]),
     )
+
+
+def is_capturing() -> bool:
+    """Whether the current stream records a graph; then nothing may wait for it."""
+    stream = cupy.cuda.get_current_stream()
+    return stream.ptr > 2 and stream.is_capturing()  # type: ignore[no-any-return]
 
 
 def offset_of(x: Any) -> int:

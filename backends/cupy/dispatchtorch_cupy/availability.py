@@ -28,7 +28,11 @@ def find() -> tuple[Any, int, str]:
         return None, 0, f"CuPy can't be imported ({words}): reinstall it, {_PACKAGES}"
     version = getattr(cupy, "__version__", "0")
     if int(version.partition(".")[0]) < LEAST_CUPY:
-        return None, 0, f"CuPy {version} is too old, {LEAST_CUPY} is needed: {_PACKAGES}"
+        return (
+            None,
+            0,
+            f"CuPy {version} is too old, {LEAST_CUPY} is needed: {_PACKAGES}",
+        )
     return _with_driver(cupy)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dispatchtorch import dtypes
-from dispatchtorch.backend import Backend, _host_scalar
+from dispatchtorch.backend import Backend, DType, _host_scalar
 from dispatchtorch_cupy import availability
 
 __all__ = ["CudaBackend"]
@@ -104,14 +104,14 @@ class CudaBackend(Backend):
 
     # Memory.
 
-    def _check(self, dtype: dtypes.dtype) -> None:
+    def _check(self, dtype: DType) -> None:
         if dtype not in self.dtypes:
             needs = " before CuPy 14" if dtype is dtypes.bfloat16 else ""
             raise NotImplementedError(
                 f"CUDA devices have no {dtype.name}{needs}; move the tensor to 'cpu'"
             )
 
-    def empty(self, shape: tuple[int, ...], dtype: dtypes.dtype, index: int) -> Any:
+    def empty(self, shape: tuple[int, ...], dtype: DType, index: int) -> Any:
         self._check(dtype)
         self.check_index(index)
         with self.runtime.on(index):
@@ -130,7 +130,18 @@ class CudaBackend(Backend):
         self.runtime.raise_late_errors(array.data.device_id)
         return made  # type: ignore[no-any-return]
 
-    def scalar(self, value: Any, dtype: dtypes.dtype, index: int) -> Any:
+    def scalar(self, value: Any, dtype: DType, index: int) -> Any:
+        runtime = self.runtime
+        if runtime is not None and runtime.capturing():
+            # Made once and for all, not by each replay.
+            kept = runtime.recording
+            with runtime.aside():
+                made = self._number(value, dtype, index)
+            kept.append(made)
+            return made
+        return self._number(value, dtype, index)
+
+    def _number(self, value: Any, dtype: DType, index: int) -> Any:
         made = self.empty((), dtype, index)
         host = _host_scalar(value, dtype)
         bits = _BITS.get(dtype)
@@ -142,12 +153,15 @@ class CudaBackend(Backend):
                 made.view(bits).fill(host.view(bits)[()])
         return made
 
-    def coerce(self, value: Any, dtype: dtypes.dtype | None) -> Any:
+    def coerce(self, value: Any, dtype: DType | None) -> Any:
         if isinstance(value, (np.generic, bool, int, float, complex)):
             host = np.asarray(value) if dtype is None else np.asarray(value, dtype.host)
             return self.from_host(host, self.current_device())
         if isinstance(value, self.array_type):  # of a subclass
-            return self.cupy.ndarray(value.shape, value.dtype, value.data, value.strides)
+            found: Any = value
+            return self.cupy.ndarray(
+                found.shape, found.dtype, found.data, found.strides
+            )
         return super().coerce(value, dtype)
 
     def strides(self, array: Any) -> tuple[int, ...]:
@@ -156,7 +170,7 @@ class CudaBackend(Backend):
     def offset(self, array: Any) -> int:
         return self.runtime.offset_of(array)  # type: ignore[no-any-return]
 
-    def dtype(self, array: Any) -> dtypes.dtype:
+    def dtype(self, array: Any) -> DType:
         return _BY_HOST[array.dtype]
 
     def index(self, array: Any) -> int:
@@ -168,7 +182,7 @@ class CudaBackend(Backend):
     def root(self, array: Any) -> Any:
         return self.runtime.whole(array)
 
-    def cast(self, array: Any, dtype: dtypes.dtype) -> Any:
+    def cast(self, array: Any, dtype: DType) -> Any:
         self._check(dtype)
         with self.runtime.on(array.data.device_id):
             return self.runtime.astype(array, dtype.host)
@@ -181,7 +195,7 @@ class CudaBackend(Backend):
         """An array over what ``source.__cuda_array_interface__`` describes."""
         return self.cupy.asarray(source)
 
-    def pin(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def pin_memory(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """A copy of a host array in page-locked memory."""
         return self.runtime.pin(array)  # type: ignore[no-any-return]
 

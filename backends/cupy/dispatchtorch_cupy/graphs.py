@@ -71,7 +71,9 @@ class MemPool:
 
     def __init__(self, allocator: Any = None, use_on_oom: bool = False) -> None:
         if allocator is not None:
-            raise NotImplementedError("CUDA pools over other allocators aren't supported")
+            raise NotImplementedError(
+                "CUDA pools over other allocators aren't supported"
+            )
         self._pool = _pool_of(graph_pool_handle())
 
     @property
@@ -80,7 +82,7 @@ class MemPool:
         return self._pool.handle
 
 
-class use_mem_pool:  # noqa: N801
+class use_mem_pool:
     """A block in which this thread allocates from a :class:`MemPool`."""
 
     def __init__(self, pool: MemPool, device: Any = None) -> None:
@@ -122,6 +124,12 @@ class CUDAGraph:
         self._drawn: list[_Drawn] = []
         self._stream: Any = None
         self._before: Any = None
+        self._kept: list[Any] = []
+        self._engines: list[Any] = []
+
+    def register_generator_state(self, generator: Any) -> None:
+        """Makes a further generator one that the recorded work may draw from."""
+        self._engines.append(generator._engine)
 
     def capture_begin(
         self, pool: Any = None, capture_error_mode: str = "global"
@@ -156,18 +164,21 @@ class CUDAGraph:
                 "capture, it's ok to replay them on the default stream.)"
             )
         self._pool = _pool_of(pool)
-        engine = backend.generator(index)
-        drawn = _Drawn(engine)
+        self._drawn = [
+            _Drawn(engine) for engine in (backend.generator(index), *self._engines)
+        ]
         stream.synchronize()
         self._before = backend.runtime.allocator.use_pool(self._pool.memory)
-        engine.capture(drawn)
+        for drawn in self._drawn:
+            drawn.engine.capture(drawn)
         try:
             stream.begin_capture()
         except Exception:
-            engine.capture(None)
+            for drawn in self._drawn:
+                drawn.engine.capture(None)
             backend.runtime.allocator.use_pool(self._before)
             raise
-        self._drawn = [drawn]
+        backend.runtime.recording = self._kept
         self._stream = stream
 
     def capture_end(self) -> None:
@@ -176,6 +187,7 @@ class CUDAGraph:
             raise RuntimeError("capture_end() without capture_begin()")
         backend: Any = get_backend("cuda")
         stream, self._stream = self._stream, None
+        backend.runtime.recording = None
         for drawn in self._drawn:
             drawn.engine.capture(None)
         backend.runtime.allocator.use_pool(self._before)
@@ -196,7 +208,7 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forgets the recorded work and its memory."""
         self._graph = self._pool = None
-        self._drawn = []
+        self._drawn, self._kept = [], []
 
     def pool(self) -> Handle:
         """The handle of the pool that the graph's memory is from."""
@@ -210,12 +222,14 @@ class CUDAGraph:
     def debug_dump(self, debug_path: str) -> None:
         """Writes the graph to a file, in DOT."""
         if self._graph is None:
-            raise RuntimeError("Called CUDAGraph::debug_dump without a preceding capture")
+            raise RuntimeError(
+                "Called CUDAGraph::debug_dump without a preceding capture"
+            )
         with open(debug_path, "w", encoding="utf-8") as file:
             file.write(self._graph.debug_dot_str())
 
 
-class graph:  # noqa: N801
+class graph:
     """A block whose work is recorded by a :class:`CUDAGraph` on a stream of its own.
 
     Args:

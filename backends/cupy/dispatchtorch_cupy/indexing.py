@@ -14,7 +14,7 @@ import cupy
 import numpy as np
 from dispatchtorch_numpy import indexing as generic
 
-from dispatchtorch_cupy.arrays import as_strided, empty_ordered
+from dispatchtorch_cupy.arrays import as_strided, empty_ordered, is_capturing
 from dispatchtorch_cupy.pointwise import astype
 
 __all__ = ["kernels_for"]
@@ -29,6 +29,7 @@ _ADDED_IN = {
     "f": np.dtype("float32"),
     "V": np.dtype("float32"),
 }
+_SIGNED = np.dtype("int64")
 _ATOMIC = frozenset(
     map(np.dtype, ("int32", "int64", "uint32", "uint64", "float32", "float64"))
 )
@@ -98,7 +99,7 @@ def _view_dtype(x: Any, dtype: Any) -> Any:
 
 def _check(index: Any, least: int, size: int, failure: Callable[[int], Any]) -> None:
     """Raises ``failure(index)`` of the first index that isn't in [least, size)."""
-    if not index.size:
+    if not index.size or is_capturing():
         return
     wrong = (index < least) | (index >= size)
     if wrong.any():  # waits for the device
@@ -145,13 +146,20 @@ def _add_at(target: Any, key: Any, values: Any) -> None:
             cupy.add.at(made, key, own)
             part[...] = made
         return
-    if target.dtype in _ATOMIC and target._c_contiguous:
-        cupy.add.at(target, key, values)
+    host = target.dtype
+    if host in _ATOMIC and target._c_contiguous:
+        _atomic_add(target, key, values)
         return
-    wide = target.dtype if target.dtype in _ATOMIC else _ADDED_IN[target.dtype.kind]
+    wide = host if host in _ATOMIC else _ADDED_IN[host.kind]
     made = cupy.ascontiguousarray(astype(target, wide))
-    cupy.add.at(made, key, astype(values, wide))
-    target[...] = astype(made, target.dtype)
+    _atomic_add(made, key, astype(values, wide))
+    target[...] = astype(made, host)
+
+
+def _atomic_add(target: Any, key: Any, values: Any) -> None:
+    if target.dtype == _SIGNED:  # CuPy 13 has atomics for the unsigned kind alone
+        target, values = target.view(np.uint64), values.view(np.uint64)
+    cupy.add.at(target, key, values)
 
 
 def _scatter_add_(x: Any, dim: int, index: Any, src: Any) -> None:

@@ -67,7 +67,10 @@ class Block(_memory.BaseMemory):  # type: ignore[misc]
         figures.active -= 1
         if self.streams:
             # The pool would hand the memory out to its own stream at once.
-            events = [stream.record() for stream in self.streams]
+            try:
+                events = [stream.record() for stream in self.streams]
+            except Exception:  # the interpreter or the driver is going down
+                return
             with figures.lock:
                 figures.deferred.append((events, self.held))
 

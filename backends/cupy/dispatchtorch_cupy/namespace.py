@@ -55,7 +55,9 @@ def names(backend: Any) -> dict[str, Any]:
         """The number of the cuBLAS handle of the current device."""
         return int(cuda.device.get_cublas_handle())
 
-    def caching_allocator_alloc(size: int, device: Any = None, stream: Any = None) -> int:
+    def caching_allocator_alloc(
+        size: int, device: Any = None, stream: Any = None
+    ) -> int:
         """The address of ``size`` bytes, for use outside of tensors."""
         with backend.runtime.on(index_of(device)):
             if stream is None:
@@ -137,7 +139,7 @@ def _nvtx(cupy: Any) -> ModuleType:
             nvtx.Mark(msg)
 
         @contextlib.contextmanager
-        def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:  # noqa: A001
+        def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
             range_push(msg.format(*args, **kwargs))
             try:
                 yield

@@ -23,15 +23,13 @@ Kernels = dict[str, tuple[Callable[..., Any], bool]]
 
 # Integers that these leave as they are.
 _WHOLE = ("floor", "ceil", "trunc", "round")
-# Composites whose results don't depend on the memory order of what they are made of.
 _INTEGERS = "biu"
+_SINGLE = np.dtype("float32")
 
 
 def astype(x: Any, host: Any) -> Any:
     """A cast as PyTorch makes it, in the memory order of the operand."""
-    made = generic.astype(cupy, x, host)
-    # CuPy would put the dims that broadcasting repeats innermost.
-    return made
+    return generic.astype(cupy, x, host)
 
 
 def _loops(ufunc: Any) -> dict[str, Any]:
@@ -102,22 +100,41 @@ def _binary(ufunc: Any) -> Callable[..., Any]:
 
 
 def _ordered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A composite whose result is put into the order that PyTorch gives it."""
+    """A composite whose result is put into the order that PyTorch gives it.
 
-    def kernel(*operands: Any, **options: Any) -> Any:
-        made = function(*operands, **options)
-        if made is NotImplemented or made.ndim < 2:
-            return made
-        given = [x for x in operands if type(x) is cupy.ndarray]
-        if all(x._c_contiguous for x in given):
-            return made
-        wanted = ordered_like(made.dtype, made.shape, *given)
-        if strides_of(wanted) == strides_of(made):
-            return made
-        wanted[...] = made
-        return wanted
+    It computes bfloat16 in float32: some of CuPy's functions have no loop for that.
+    """
+
+    def kernel(*operands: Any) -> Any:
+        host = operands[-1].dtype
+        if host.kind == "V":
+            wide = [x.astype(_SINGLE) if x.dtype == host else x for x in operands]
+            made = function(*wide)
+            if made is not NotImplemented:
+                made = made.astype(host)
+        else:
+            made = function(*operands)
+        return made if made is NotImplemented else _ordered_as(made, operands)
 
     return kernel
+
+
+def _in_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`_ordered`, for functions that take every dtype."""
+    return lambda *operands: _ordered_as(function(*operands), operands)
+
+
+def _ordered_as(made: Any, operands: tuple[Any, ...]) -> Any:
+    if made.ndim < 2:
+        return made
+    given = [x for x in operands if type(x) is cupy.ndarray]
+    if all(x._c_contiguous for x in given):
+        return made
+    wanted = ordered_like(made.dtype, made.shape, *given)
+    if strides_of(wanted) == strides_of(made):
+        return made
+    wanted[...] = made
+    return wanted
 
 
 def kernels_for(backend: Any) -> Kernels:
@@ -139,6 +156,7 @@ def kernels_for(backend: Any) -> Kernels:
             make = _checked(make)
         kernels[name] = (make, True)
     kernels["relu"] = (_relu, True)
+    kernels["where.self"] = (_in_order(_where), False)
     return kernels
 
 
@@ -151,9 +169,21 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _relu(x: Any, out: Any = None) -> Any:
+    if x.dtype.kind == "b":  # with a number it would be an integer
+        return _copy(x, out)
     if out is None:
-        out = cupy.empty_like(x) if x._c_contiguous else ordered_like(x.dtype, x.shape, x)
+        out = (
+            cupy.empty_like(x) if x._c_contiguous else ordered_like(x.dtype, x.shape, x)
+        )
     return cupy.maximum(x, 0, out=out)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    if x.dtype.kind != "V":
+        return cupy.where(condition, x, y)
+    # By their bits: CuPy's would give float32.
+    made = cupy.where(condition, x.view(np.uint16), y.view(np.uint16))
+    return made.view(x.dtype)
 
 
 def _remainder(x: Any, y: Any) -> Any:
@@ -176,7 +206,9 @@ def _floor_divide(x: Any, y: Any) -> Any:
     floor = cupy.floor(quotient)
     floor = cupy.where(quotient - floor > 0.5, floor + 1, floor)
     exact = x / y
-    floor = cupy.where(quotient == 0, cupy.copysign(cupy.zeros_like(exact), exact), floor)
+    floor = cupy.where(
+        quotient == 0, cupy.copysign(cupy.zeros_like(exact), exact), floor
+    )
     return cupy.where(y == 0, exact, floor)
 
 

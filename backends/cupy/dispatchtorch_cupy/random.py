@@ -153,7 +153,7 @@ class PhiloxEngine:
     def __init__(self, backend: Any = None, index: int = 0) -> None:
         from dispatchtorch.backend import get_backend
 
-        self._backend = get_backend("cuda") if backend is None else backend
+        self._backend: Any = get_backend("cuda") if backend is None else backend
         self._index = index
         self._lock = threading.RLock()
         self._seed = DEFAULT_SEED

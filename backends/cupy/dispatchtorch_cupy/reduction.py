@@ -110,7 +110,7 @@ def _scan(name: str) -> Callable[..., Any]:
 
     def run(x: Any, dim: int, dtype: Any) -> Any:
         host = dtype.host
-        if not x.ndim:
+        if not x.ndim or not x.size:
             return astype(x, host)
         wide = _SINGLE if _is_half(host) else host
         made = function(astype(x, wide) if x.dtype != wide else x, dim, wide)

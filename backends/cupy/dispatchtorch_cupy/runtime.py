@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cupy
@@ -22,6 +22,7 @@ from dispatchtorch_cupy import (
     reduction,
     special,
 )
+from dispatchtorch_cupy.arrays import is_capturing
 from dispatchtorch_cupy.kernels.runtime import CupyRuntime
 from dispatchtorch_cupy.memory import Allocator
 
@@ -52,6 +53,9 @@ class Runtime:
         self._properties: dict[int, dict[str, Any]] = {}
         self._defaults: dict[int, Any] = {}
         self._in_flight: list[tuple[Any, Any]] = []
+        self._aside: dict[int, Any] = {}
+        #: What the graph that is being recorded has to keep; None where there is none.
+        self.recording: list[Any] | None = None
         self._lock = threading.Lock()
 
     # Devices.
@@ -136,9 +140,8 @@ class Runtime:
 
         def kernel(*args: Any, **kwargs: Any) -> Any:
             made = function(*args, **kwargs)
-            stream = _cuda.get_current_stream()
-            if not (stream.ptr > 2 and stream.is_capturing()):
-                stream.synchronize()
+            if not is_capturing():
+                _cuda.get_current_stream().synchronize()
                 self.launcher.check()
             return made
 
@@ -151,10 +154,17 @@ class Runtime:
 
         def kernel(*args: Any, **kwargs: Any) -> Any:
             index = _index_of(args, kind)
-            if index is None or index == _runtime.getDevice():
+            if index is None:
                 return function(*args, **kwargs)
-            with _cuda.Device(index):
-                return function(*args, **kwargs)
+            with self.on(index):
+                # Numbers are made on the first device.
+                moved = [
+                    a.copy()
+                    if type(a) is kind and a.data.device_id != index and not a.ndim
+                    else a
+                    for a in args
+                ]
+                return function(*moved, **kwargs)
 
         kernel.__wrapped__ = function  # type: ignore[attr-defined]
         return kernel
@@ -196,6 +206,27 @@ class Runtime:
         if isinstance(base, memoryview):
             base = base.obj
         return isinstance(base, _cuda.PinnedMemoryPointer)
+
+    # Graphs.
+
+    def capturing(self) -> bool:
+        """Whether the current stream records a graph."""
+        return self.recording is not None and is_capturing()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Work that is done at once, though the current stream records a graph."""
+        index = int(_runtime.getDevice())
+        stream = self._aside.get(index)
+        if stream is None:
+            stream = self._aside[index] = _cuda.Stream(non_blocking=True)
+        before = self.allocator.use_pool(None)
+        try:
+            with stream:
+                yield
+            stream.synchronize()
+        finally:
+            self.allocator.use_pool(before)
 
     # Figures and streams.
 
@@ -245,16 +276,16 @@ class _Handle:
         return 0, self.handle
 
 
-def _index_of(values: Any, kind: type) -> int | None:
+def _index_of(values: Any, kind: Any) -> int | None:
     for each in values:
         if type(each) is kind:
             if each.ndim:
-                return each.data.device_id  # type: ignore[attr-defined,no-any-return]
+                return each.data.device_id  # type: ignore[no-any-return]
         elif type(each) is list:
             found = _index_of(each, kind)
             if found is not None:
                 return found
     for each in values:  # numbers alone
         if type(each) is kind:
-            return each.data.device_id  # type: ignore[attr-defined,no-any-return]
+            return each.data.device_id  # type: ignore[no-any-return]
     return None

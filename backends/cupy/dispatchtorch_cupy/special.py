@@ -60,7 +60,9 @@ def _special(operands: list[Any], function: str) -> Any:
             values.set(np.ascontiguousarray(host).reshape(shape))
         made[...] = values
         return made
-    wide = np.dtype("float64" if function in _WIDE or dtype.itemsize == 8 else "float32")
+    wide = np.dtype(
+        "float64" if function in _WIDE or dtype.itemsize == 8 else "float32"
+    )
     operands = [x.astype(wide, copy=False) for x in operands]
     if function == "lgamma":  # infinite at both ends
         operands = [cupy.where(cupy.isinf(x), cupy.abs(x), x) for x in operands]

@@ -18,6 +18,8 @@ def kernels(
     xp: Any = None,
     generic: Mapping[str, tuple[Callable[..., Any], bool]] | None = None,
     runtime: Any = None,
+    engine: Any = None,
+    cudnn: Callable[[], Any] | None = None,
 ) -> Kernels:
     """Operator name -> (kernel, whether it takes ``out=``).
 
@@ -27,16 +29,31 @@ def kernels(
         xp: the array module; CuPy where None.
         generic: kernels to lie under these.
         runtime: what launches; of ``xp`` where None.
+        engine: what multiplies matrices; cuBLAS where None.
+        cudnn: finds cuDNN's library; where it is usually installed if None.
     """
-    from dispatchtorch_cupy.kernels import loss, norm, pointwise, reduction, softmax
+    from dispatchtorch_cupy.kernels import (
+        attention,
+        foreach,
+        loss,
+        norm,
+        pointwise,
+        pool,
+        reduction,
+        softmax,
+    )
     from dispatchtorch_cupy.kernels.copying import Copies
+    from dispatchtorch_cupy.kernels.cublas import CublasEngine, Products
+    from dispatchtorch_cupy.kernels.cudnn import Convolutions, find_library
     from dispatchtorch_cupy.kernels.elementwise import Elementwise
     from dispatchtorch_cupy.kernels.indexing import Indexing
     from dispatchtorch_cupy.kernels.runtime import CupyRuntime
 
     if runtime is None:
         if xp is None:
-            import cupy as xp
+            import cupy
+
+            xp = cupy
         runtime = CupyRuntime(xp)
     elementwise = Elementwise(runtime)
     made: Kernels = dict(pointwise.kernels_for(elementwise))
@@ -48,6 +65,13 @@ def kernels(
     copies = Copies(elementwise)
     made.update(copies.kernels())
     made.update(Indexing(runtime, copies).kernels())
+    engine = CublasEngine(runtime.xp) if engine is None else engine
+    products = Products(runtime, copies, engine)
+    made.update(products.kernels())
+    made.update(attention.kernels_for(products))
+    made.update(foreach.kernels_for(runtime))
+    made.update(pool.kernels_for(runtime))
+    made.update(Convolutions(runtime, cudnn or find_library).kernels())
     if generic:
         for name, (function, takes_out) in made.items():
             if name in generic:
@@ -55,7 +79,9 @@ def kernels(
     return made
 
 
-def _over(function: Callable[..., Any], under: Callable[..., Any]) -> Callable[..., Any]:
+def _over(
+    function: Callable[..., Any], under: Callable[..., Any]
+) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         made = function(*args, **kwargs)
         return under(*args, **kwargs) if made is NotImplemented else made

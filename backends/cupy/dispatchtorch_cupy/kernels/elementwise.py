@@ -121,7 +121,9 @@ class Elementwise:
         units = count // sizes[-1] * inner
         reach = max(sum((n - 1) * abs(s) for n, s in zip(sizes, k)) for k in steps)
         narrow = max(units * pack, reach) < _NARROW
-        launch = self._function(expression, host, hosts, kinds, pack, len(sizes), narrow)
+        launch = self._function(
+            expression, host, hosts, kinds, pack, len(sizes), narrow
+        )
         block = _BLOCK if units >= _BLOCK else max(32, -(-units // 32) * 32)
         constant = self._struct(sizes, steps, pack, units, host, hosts, numbers, narrow)
         return launch, (-(-units // block),), (block,), constant, shape, made

@@ -99,7 +99,9 @@ class Indexing:
         table = np.zeros((5, _DIMS), "int64")
         for k, row in enumerate((sizes, *steps)):
             table[k, : len(row)] = row
-        return self.runtime.constant("2i60q", len(sizes), 0, *table.reshape(-1).tolist())
+        return self.runtime.constant(
+            "2i60q", len(sizes), 0, *table.reshape(-1).tolist()
+        )
 
     def _copied(self, x: Any) -> Any:
         """A copy in the memory order of the array."""
@@ -142,9 +144,7 @@ class Indexing:
         launch(blocks, (_THREADS,), (made, x, line, flag, numbers, walk))
         return made
 
-    def _scatter(
-        self, x: Any, dim: int, index: Any, source: Any, write: str
-    ) -> Any:
+    def _scatter(self, x: Any, dim: int, index: Any, source: Any, write: str) -> Any:
         """Writes to ``x``; None when done."""
         kind = _index_type(index)
         if not index.size:
@@ -313,9 +313,7 @@ class Indexing:
                 counting(blocks, (_THREADS,), (counts, indices, flag, own))
             blocks = (-(-grad.size // _THREADS),)
             grad_ = self.runtime.contiguous(grad)
-            launch(
-                blocks, (_THREADS,), (made, grad_, indices, counts, flag, numbers)
-            )
+            launch(blocks, (_THREADS,), (made, grad_, indices, counts, flag, numbers))
         return made if exact == grad.dtype else self.copies.cast(made, grad.dtype)
 
     # Several tensors of indices.
@@ -382,8 +380,11 @@ class Indexing:
             raise IndexError("index is out of bounds for dimension with size 0")
         lengths, merged = collapse(shape, [other, base, *index_steps], True)
         pack = 1
-        if pack_ and merged[0][-1] == 1 and merged[1][-1] == 1 and all(
-            s[-1] == 0 for s in merged[2:]
+        if (
+            pack_
+            and merged[0][-1] == 1
+            and merged[1][-1] == 1
+            and all(s[-1] == 0 for s in merged[2:])
         ):
             pack = max(1, 16 // x.dtype.itemsize)
             while pack > 1 and (
@@ -418,7 +419,15 @@ class Indexing:
             **{"WRITE(p, v)": write},
         )
         count = size_of(lengths)
-        return launch, self.runtime.constant("q", count), by_value, walk, shape, order, count
+        return (
+            launch,
+            self.runtime.constant("q", count),
+            by_value,
+            walk,
+            shape,
+            order,
+            count,
+        )
 
     def index(self, x: Any, indices: Sequence[Any]) -> Any:
         found = self._advanced(x, indices, None, _WRITES["store"], True)
@@ -474,4 +483,3 @@ class Indexing:
             "index_put_": self.index_put_,
         }
         return {name: (function, False) for name, function in table.items()}
-

@@ -94,15 +94,15 @@ def kernels_for(runtime: Runtime) -> Kernels:
         )  # fmt: skip
         dense = runtime.contiguous
         weight = None if weight is None else dense(weight)
-        made = runtime.empty(x.shape, x.dtype)
+        made = runtime.zeros(x.shape, x.dtype)
         launch = runtime.function("loss.cu", "nll_gradient", **defined(x))
         launch(
-            (-(-x.size // 256),), (256,),
+            (-(-samples * plane // 256),), (256,),
             (made, dense(grad), dense(target), weight, total, runtime.flag(), g),
         )  # fmt: skip
         return made
 
-    table = {
+    table: dict[str, Callable[..., Any]] = {
         "nll_loss_forward": forward,
         "nll_loss2d_forward": forward,
         "nll_loss_backward": backward,

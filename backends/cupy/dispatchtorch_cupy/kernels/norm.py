@@ -22,7 +22,7 @@ __all__ = ["kernels_for"]
 Kernels = dict[str, tuple[Callable[..., Any], bool]]
 
 _SHARE = 1 << 12
-_HOSTS = {"float": np.dtype("float32"), "double": np.dtype("float64")}
+_HOSTS: dict[str, Any] = {"float": np.dtype("float32"), "double": np.dtype("float64")}
 
 
 def kernels_for(runtime: Runtime, reduction: Reduction) -> Kernels:
@@ -36,9 +36,7 @@ def _suits(x: Any, *others: Any) -> bool:
     if CLASS.get(x.dtype) != "f" or not x.size:
         return False
     kinds = {o.dtype for o in others if o is not None}
-    return len(kinds) <= 1 and all(
-        COMPUTE.get(k) == COMPUTE[x.dtype] for k in kinds
-    )
+    return len(kinds) <= 1 and all(COMPUTE.get(k) == COMPUTE[x.dtype] for k in kinds)
 
 
 def _first(*arrays: Any) -> Any:
@@ -139,9 +137,7 @@ def _rows(runtime: Runtime, reduction: Reduction) -> dict[str, Callable[..., Any
         if not _suits(x, weight, bias):
             return NotImplemented
         length = math.prod(x.shape[x.ndim - count :])
-        made, mean, root = forward(
-            x, x.size // length, length, 1, 1, weight, bias, eps
-        )
+        made, mean, root = forward(x, x.size // length, length, 1, 1, weight, bias, eps)
         outer = (*x.shape[: x.ndim - count], *(1,) * count)
         return made, mean.reshape(outer), root.reshape(outer)
 
@@ -182,9 +178,7 @@ def _rows(runtime: Runtime, reduction: Reduction) -> dict[str, Callable[..., Any
         if not _suits(x, weight, bias):
             return NotImplemented
         length = x.size // (n * group)
-        made, mean, root = forward(
-            x, n * group, length, hw, group, weight, bias, eps
-        )
+        made, mean, root = forward(x, n * group, length, hw, group, weight, bias, eps)
         return made, mean.reshape(n, group), root.reshape(n, group)
 
     def group_norm_backward(
@@ -200,7 +194,17 @@ def _rows(runtime: Runtime, reduction: Reduction) -> dict[str, Callable[..., Any
             made = by_input(grad, x, n * group, length, hw, group, mean, rstd, weight)
         if mask[1] or mask[2]:
             _, by_weight, by_bias = _channel_sums(
-                runtime, grad, x, (n, c, hw), group, mean, rstd, weight, mask, 0.0, False
+                runtime,
+                grad,
+                x,
+                (n, c, hw),
+                group,
+                mean,
+                rstd,
+                weight,
+                mask,
+                0.0,
+                False,
             )
         return made, by_weight, by_bias
 

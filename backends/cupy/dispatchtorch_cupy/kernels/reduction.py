@@ -91,7 +91,11 @@ class Reduction:
         traits = _traits(name, x.dtype, host)
         acc, size = traits.pop("A"), traits.pop("size")
         first = self._pass(
-            {**traits, "T": kind, "A": acc}, x.dtype.itemsize, kept_dims, gone_dims, results
+            {**traits, "T": kind, "A": acc},
+            x.dtype.itemsize,
+            kept_dims,
+            gone_dims,
+            results,
         )
         if first["parts"] == 1:
             return shape, [self._ready(first, STORAGE[host], None)]
@@ -174,8 +178,8 @@ class Reduction:
         }
 
     def _ready(self, plan: dict[str, Any], result: str, partial: Any) -> Any:
-        kept = Steps(*plan["kept"], plan["narrow"])
-        gone = Steps(*plan["gone"], plan["narrow"])
+        kept = Steps(plan["kept"][0], plan["kept"][1], plan["narrow"])
+        gone = Steps(plan["gone"][0], plan["gone"][1], plan["narrow"])
         launch = self.runtime.function(
             "reduction.cu",
             plan["name"],
@@ -202,7 +206,7 @@ def _traits(name: str, source: Any, host: Any) -> dict[str, Any]:
     kind = STORAGE[host]
     if name in ("sum", "prod"):
         acc = accumulator(host)
-        made["START"] = f"({acc}{{{{{0 if name == 'sum' else 1}}}}})"
+        made["START"] = f"({acc}{{{0 if name == 'sum' else 1}}})"
         made["ELEMENT(v, k)"] = _cast("wide(v)", COMPUTE[source], acc)
         made["RESULT(a)"] = f"narrow<{kind}>(a)"
         if host.kind == "b":

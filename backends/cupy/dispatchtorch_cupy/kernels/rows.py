@@ -34,4 +34,3 @@ def row_plan(
 def _power(n: int) -> int:
     """The power of two that isn't less."""
     return 1 << max(n - 1, 0).bit_length()
-

@@ -110,6 +110,10 @@ class Runtime:
     def zeros(self, shape: tuple[int, ...], host: Any) -> Any:
         return self.xp.zeros(shape, host)
 
+    def upload(self, values: np.ndarray[Any, Any]) -> Any:
+        """A copy of a vector on the device, and what must live as long as it is read."""
+        return self.xp.asarray(values), None
+
     def empty_strided(
         self, shape: tuple[int, ...], strides: tuple[int, ...], host: Any
     ) -> Any:
@@ -124,6 +128,13 @@ class Runtime:
 
     def index(self, x: Any) -> int:
         """The device that an array lies on."""
+        return 0
+
+    def current_device(self) -> int:
+        return 0
+
+    def current_stream(self) -> int:
+        """The address of the stream that work is put into."""
         return 0
 
     def address(self, x: Any) -> int:
@@ -214,6 +225,22 @@ class CupyRuntime(Runtime):
     def index(self, x: Any) -> int:
         return x.data.device_id  # type: ignore[no-any-return]
 
+    def upload(self, values: np.ndarray[Any, Any]) -> Any:
+        # From pinned memory: a graph that is captured reads it again.
+        made = self.xp.ndarray(values.shape, values.dtype)
+        memory = self.xp.cuda.alloc_pinned_memory(max(values.nbytes, 1))
+        np.frombuffer(memory, values.dtype, values.size)[:] = values
+        made.data.copy_from_host_async(memory.ptr, values.nbytes)
+        return made, memory
+
+    def current_device(self) -> int:
+        if self._single:
+            return 0
+        return int(self.xp.cuda.runtime.getDevice())
+
+    def current_stream(self) -> int:
+        return int(self.xp.cuda.get_current_stream().ptr)
+
     def address(self, x: Any) -> int:
         return x.data.ptr  # type: ignore[no-any-return]
 
@@ -223,7 +250,7 @@ class CupyRuntime(Runtime):
             self._memory = self.xp.cuda.alloc_pinned_memory(16)
             self._words = np.frombuffer(self._memory, np.int64, 2)
             self._words[:] = 0
-            self._flag = np.uint64(self._memory.ptr)
+            self._flag = self.constant("Q", self._memory.ptr)
         return self._flag
 
     def reported(self) -> tuple[int, int] | None:

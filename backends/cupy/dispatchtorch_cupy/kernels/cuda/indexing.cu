@@ -65,7 +65,7 @@ struct RowNumbers {
 KERNEL take_rows(T* o, const T* x, const I* index, i64* flag, const RowNumbers g) {
   const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= g.rows * g.packs) return;
-  const i64 row = unit / g.packs, k = (unit - row * g.packs) * PACK;
+  const i64 row = quotient(unit, g.packs), k = (unit - row * g.packs) * PACK;
   const i64 at = index[row];
   if (wrong(at, g.size, flag, g.code)) return;
   const T* from = x + at * g.stride + k;
@@ -82,7 +82,7 @@ KERNEL add_rows(A* o, const T* grad, const I* index, const i64* counts, i64* fla
                 const RowNumbers g) {
   const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= g.rows * g.width) return;
-  const i64 row = unit / g.width, k = unit - row * g.width;
+  const i64 row = quotient(unit, g.width), k = unit - row * g.width;
   const i64 at = index[row];
   if (at == g.skipped || wrong(at, g.size, flag, g.code)) return;
   A v = wide(grad[unit]);
@@ -114,7 +114,7 @@ DEVICE bool address(const i64* const* index, const Indices& s, const Walk& w, i6
   for (int k = 0; k < ADVANCED; k++) from[k] = 0;
   at = value = 0;
   for (int d = w.dims - 1; d >= 0; d--) {
-    const i64 q = d > 0 ? i / w.size[d] : 0, c = i - q * w.size[d];
+    const i64 q = d > 0 ? quotient(i, w.size[d]) : 0, c = i - q * w.size[d];
     at += c * w.stride[0][d];
     value += c * w.stride[1][d];
 #pragma unroll

@@ -57,19 +57,15 @@ KERNEL nll_total(T* o, T* total_weight, const A* partial, const Args g) {
   }
 }
 
-// The gradient, zeros included: one thread for an element.
+// The gradient of the labels' scores; all others are zeros before.
 KERNEL nll_gradient(T* o, const T* grad, const i64* labels, const T* weight,
                     const T* total_weight, i64* flag, const Args g) {
   const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= g.samples * g.classes * g.plane) return;
-  const i64 n = i / (g.classes * g.plane), rest = i - n * g.classes * g.plane;
-  const i64 c = rest / g.plane, k = rest - c * g.plane;
-  const i64 at = n * g.plane + k, label = labels[at];
-  A made = 0;
-  if (label == c && label != g.ignored) {
-    made = -(A)wide(grad[g.each ? at : 0]);
-    if (g.mean) made /= (A)wide(total_weight[0]);
-    if (g.has_weight) made *= (A)wide(weight[label]);
-  }
-  o[i] = narrow<T>(made);
+  i64 label;
+  if (i >= g.samples * g.plane || !label_of(labels, g, i, flag, label)) return;
+  const i64 n = i / g.plane, k = i - n * g.plane;
+  A made = -(A)wide(grad[g.each ? i : 0]);
+  if (g.mean) made /= (A)wide(total_weight[0]);
+  if (g.has_weight) made *= (A)wide(weight[label]);
+  o[(n * g.classes + label) * g.plane + k] = narrow<T>(made);
 }

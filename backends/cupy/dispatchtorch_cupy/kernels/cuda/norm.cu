@@ -33,8 +33,8 @@ struct RowArgs {
 
 DEVICE i64 weight_at(const RowArgs& g, i64 row, i64 k) {
   if (g.plane == 1 && g.groups == 1) return k;
-  const i64 per_row = g.length / g.plane;
-  return row % g.groups * per_row + k / g.plane;
+  const i64 per_row = quotient(g.length, g.plane);
+  return row % g.groups * per_row + quotient(k, g.plane);
 }
 
 KERNEL norm_rows(T* o, S* means, S* roots, const T* x, const W* weight, const W* bias,
@@ -210,7 +210,7 @@ KERNEL channel_moments(A* partial, const T* x, const ChannelArgs g) {
   const i64 end = first + g.share < count ? first + g.share : count;
   Moments m = {0, 0, 0};
   for (i64 i = first + threadIdx.x * PACK; i < end; i += (i64)blockDim.x * PACK) {
-    const i64 n = i / g.plane, k = i - n * g.plane;
+    const i64 n = quotient(i, g.plane), k = i - n * g.plane;
     const T* from = x + (n * g.channels + channel) * g.plane + k;
     if (PACK > 1 && aligned_for<T, PACK>(from)) {
       const Pack<T, PACK> p = load_pack<T, PACK>(from);
@@ -259,7 +259,8 @@ KERNEL channel_apply(T* o, const T* x, const Q* means, const Q* roots, const W* 
   const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   const i64 i = unit * PACK;
   if (i >= g.samples * g.channels * g.plane) return;
-  const i64 channel = i / g.plane % g.channels;
+  const i64 line = quotient(i, g.plane);
+  const i64 channel = line - quotient(line, g.channels) * g.channels;
   A scale = wide(roots[channel]);
   if (FROM_VARIANCE) scale = (A)1 / sqrt(scale + g.eps);
   const A mean = wide(means[channel]);
@@ -284,7 +285,7 @@ KERNEL channel_sums(A* partial, const T* grad, const T* x, const Q* means,
   const i64 end = first + g.share < count ? first + g.share : count;
   A total = 0, along = 0;
   for (i64 i = first + threadIdx.x * PACK; i < end; i += (i64)blockDim.x * PACK) {
-    const i64 n = i / g.plane, k = i - n * g.plane;
+    const i64 n = quotient(i, g.plane), k = i - n * g.plane;
     const i64 at = (n * g.channels + channel) * g.plane + k;
     const i64 s = g.groups ? n * g.groups + channel / (g.channels / g.groups) : channel;
     const A mean = wide(means[s]);
@@ -336,7 +337,8 @@ KERNEL channel_backward(T* o, const T* grad, const T* x, const Q* means, const Q
   const i64 unit = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   const i64 i = unit * PACK;
   if (i >= g.samples * g.channels * g.plane) return;
-  const i64 channel = i / g.plane % g.channels;
+  const i64 line = quotient(i, g.plane);
+  const i64 channel = line - quotient(line, g.channels) * g.channels;
   A root = wide(roots[channel]);
   if (FROM_VARIANCE) root = (A)1 / sqrt(root + g.eps);
   const A mean = wide(means[channel]);

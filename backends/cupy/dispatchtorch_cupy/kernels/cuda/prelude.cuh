@@ -148,6 +148,12 @@ template <int N> struct Steps64 {
   }
 };
 
+// Quotients of what isn't negative; those of 32 bits cost a tenth of those of 64.
+DEVICE i64 quotient(i64 n, i64 by) {
+  if (((n | by) >> 32) == 0) return (u32)n / (u32)by;
+  return n / by;
+}
+
 // The element of a strided array that is the i-th in row-major order of given sizes.
 struct Walk {
   int dims;
@@ -158,7 +164,7 @@ struct Walk {
 DEVICE i64 place(const Walk& w, int operand, i64 i) {
   i64 at = 0;
   for (int d = w.dims - 1; d > 0; d--) {
-    const i64 q = i / w.size[d];
+    const i64 q = quotient(i, w.size[d]);
     at += (i - q * w.size[d]) * w.stride[operand][d];
     i = q;
   }

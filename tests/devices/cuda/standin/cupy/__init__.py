@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403, N803, ARG001
 """The stand-in as ``cupy``; see ``cupy_standin``."""
 
 import cupy_standin as _standin

@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403, N803, ARG001
 """``cupy.fft`` by NumPy's."""
 
 import numpy as np
@@ -10,7 +11,9 @@ def _transform(name):
     def run(a, *args, **options):
         made = function(a._a, *args, **options)
         single = a.dtype.char in "fFe"
-        return _new(made.astype("F" if made.dtype.kind == "c" else "f") if single else made)
+        return _new(
+            made.astype("F" if made.dtype.kind == "c" else "f") if single else made
+        )
 
     return run
 

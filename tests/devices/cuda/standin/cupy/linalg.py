@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403, N803, ARG001
 """``cupy.linalg`` by NumPy's."""
 
 import numpy as np

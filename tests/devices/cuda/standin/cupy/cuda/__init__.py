@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403, N803, ARG001
 from types import SimpleNamespace
 
 from cupy_standin import (

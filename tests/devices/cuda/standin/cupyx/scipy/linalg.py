@@ -1,3 +1,4 @@
+# ruff: noqa: F401, F403, N803, ARG001
 """``cupyx.scipy.linalg`` by SciPy's."""
 
 from cupy_standin import _new
@@ -11,4 +12,6 @@ def lu_factor(a, overwrite_a=False, check_finite=True):
 
 def solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False,
                      overwrite_b=False, check_finite=False):  # fmt: skip
-    return _new(linalg.solve_triangular(a._a, b._a, lower=lower, unit_diagonal=unit_diagonal))
+    return _new(
+        linalg.solve_triangular(a._a, b._a, lower=lower, unit_diagonal=unit_diagonal)
+    )

@@ -1,3 +1,5 @@
+"""cuBLAS, run by NumPy."""
+
 from cupy_standin import Cublas
 
 cublas = Cublas()
