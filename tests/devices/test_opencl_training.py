@@ -128,6 +128,44 @@ def test_steps_are_those_of_the_host(no_fallback):
     assert train(D) == pytest.approx(train("cpu"), rel=1e-3)
 
 
+@pytest.mark.parametrize("kind", ["Adam", "SGD", "RMSprop"])
+@pytest.mark.parametrize("way", [("cpu", D), (D, "cpu"), (D, D)])
+def test_training_goes_on_elsewhere(tmp_path, kind, way):
+    """Model and optimizer saved on one device go on on another, as if they had stayed."""
+    options = {"lr": 0.05, **({"momentum": 0.9} if kind != "Adam" else {})}
+
+    def begin(device):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 2))
+        model.to(device)
+        return model, getattr(torch.optim, kind)(model.parameters(), **options)
+
+    def go_on(model, optimizer, steps):
+        x = torch.arange(20.0).reshape(5, 4).div(20).to(model[0].weight.device)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(x).pow(2).sum().backward()
+            optimizer.step()
+
+    model, optimizer = begin("cpu")
+    go_on(model, optimizer, 5)
+    expected = model.state_dict()
+    first, second = way
+    model, optimizer = begin(first)
+    go_on(model, optimizer, 2)
+    saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(saved, tmp_path / "x.pt")
+    model, optimizer = begin(second)
+    loaded = torch.load(tmp_path / "x.pt", map_location=second)
+    model.load_state_dict(loaded["model"])
+    optimizer.load_state_dict(loaded["optimizer"])
+    kept = [v for s in optimizer.state.values() for n, v in s.items() if n != "step"]
+    assert kept and {v.device.type for v in kept} == {second}
+    go_on(model, optimizer, 3)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value.cpu(), expected[name], rtol=1e-4, atol=1e-5)
+
+
 def test_what_was_saved_there_loads_here(tmp_path):
     x = {"w": torch.randn(3, 4, device=D), "n": torch.arange(3, device=D)}
     torch.save(x, tmp_path / "x.pt")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from dispatchtorch.kernelgen.geometry import broadcast, collapse, spread
 from dispatchtorch.ops.creation import inferred_strides
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import (
@@ -56,62 +57,9 @@ class Expression:
         self.helpers = helpers
 
 
-def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The common shape; ValueError where there is none."""
-    made = shapes[0]
-    for other in shapes[1:]:
-        if other == made:
-            continue
-        if len(other) > len(made):
-            made, other = other, made
-        lead = len(made) - len(other)
-        sizes = list(made)
-        for d, n in enumerate(other, lead):
-            if sizes[d] == 1:
-                sizes[d] = n
-            elif n != 1 and n != sizes[d]:
-                raise ValueError(f"shapes {shapes} don't broadcast")
-        made = tuple(sizes)
-    return made
-
-
 def broadcast_strides(x: OpenCLArray, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of an operand broadcast to a shape."""
-    if x.shape == shape:
-        return x.strides
-    lead = len(shape) - len(x.shape)
-    return (0,) * lead + tuple(
-        0 if n == 1 else s for n, s in zip(x.shape, x.strides, strict=True)
-    )
-
-
-def collapse(
-    shape: Sequence[int], strides: Sequence[Sequence[int]], keep_order: bool = False
-) -> tuple[list[int], list[list[int]]]:
-    """Dims without those of size 1, sorted by the first strides, and merged.
-
-    ``keep_order``: not sorted, so that the place of an element stays.
-    """
-    first = strides[0]
-    dims = [d for d, n in enumerate(shape) if n != 1]
-    if not keep_order:
-        dims.sort(key=lambda d: -abs(first[d]))
-    sizes: list[int] = []
-    steps: list[list[int]] = [[] for _ in strides]
-    for d in dims:
-        if sizes and all(
-            own[-1] == s[d] * shape[d] for own, s in zip(steps, strides, strict=True)
-        ):
-            sizes[-1] *= shape[d]
-            for own, s in zip(steps, strides, strict=True):
-                own[-1] = s[d]
-        else:
-            sizes.append(shape[d])
-            for own, s in zip(steps, strides, strict=True):
-                own.append(s[d])
-    if not sizes:
-        return [1], [[0] for _ in strides]
-    return sizes, steps
+    return spread(x.shape, x.strides, shape)
 
 
 def geometry(sizes: Sequence[int], steps: Sequence[Sequence[int]]) -> bytes:

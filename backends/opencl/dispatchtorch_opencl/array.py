@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+
+from dispatchtorch.kernelgen.geometry import is_dense, row_major, size_of
 
 __all__ = [
     "Memory",
@@ -99,35 +100,6 @@ class OpenCLArray:
             f"<OpenCLArray {self.dtype.name} {self.shape} strides {self.strides} "
             f"offset {self.offset}>"
         )
-
-
-def size_of(shape: Sequence[int]) -> int:
-    """The number of elements of a shape."""
-    made = 1
-    for n in shape:
-        made *= n
-    return made
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a contiguous array."""
-    steps, step = [], 1
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n if n > 1 else 1
-    steps.reverse()
-    return tuple(steps)
-
-
-def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether the elements fill a piece of memory without gaps, in row-major order."""
-    step = 1
-    for n, s in zip(reversed(shape), reversed(strides), strict=True):
-        if n != 1:
-            if s != step:
-                return False
-            step *= n
-    return True
 
 
 def made_like(x: OpenCLArray, shape: tuple[int, ...], dtype: Any = None) -> OpenCLArray:

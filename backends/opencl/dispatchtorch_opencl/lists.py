@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dispatchtorch.kernelgen.expressions import HELPERS
 from dispatchtorch.ops.foreach_formula import parsed
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl._elementwise import Expression, collapse
-from dispatchtorch_opencl._functions import HELPERS
 from dispatchtorch_opencl.array import Memory, OpenCLArray
 from dispatchtorch_opencl.pointwise import float_rows
 
@@ -185,7 +185,13 @@ def _program(row: Expression, arrays: int, numbered: bool) -> _Program:
     lines = ["const C w = n0;"] if numbered else []
     reads = "xyz"[:arrays]
     return _Program(
-        row.name, reads, "o", int(numbered), [*lines, f"o = {row.code};"], "", row.helpers
+        row.name,
+        reads,
+        "o",
+        int(numbered),
+        [*lines, f"o = {row.code};"],
+        "",
+        row.helpers,
     )
 
 

@@ -1,8 +1,6 @@
-"""Pointwise kernels: rows of (operator, class of dtypes, C expression).
+"""Pointwise kernels, from rows of (operator, class of dtypes, C expression).
 
-Classes: ``b`` bool, ``u`` and ``i`` integers without and with a sign, ``f`` floats (half
-types compute in float), ``c`` complex numbers as vectors of two. A row whose classes are
-followed by ``*`` means the same for vector types. A class that has no row is declined.
+The rows are those that devices share; a class of dtypes that has none is declined.
 """
 
 from __future__ import annotations
@@ -11,85 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatchtorch import dtypes
+from dispatchtorch.kernelgen.expressions import HELPERS, rows
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl._elementwise import Expression, elementwise
-from dispatchtorch_opencl._functions import HELPERS
 from dispatchtorch_opencl.array import OpenCLArray
 
 __all__ = ["float_rows", "kernels_for"]
-
-# operator | result | classes : expression | …    (result: same, bool or real)
-ROWS = """
-neg | same | iuf* : -x | c : -x
-abs | real | bu : x | i : x < 0 ? -x : x | f* : fabs(x) | c : hypot(x.x, x.y)
-add | same | b : x | y | iu : x + y | f* : x + y | c : x + y
-sub | same | iu : x - y | f* : x - y | c : x - y
-mul | same | b : x & y | iu : x * y | f* : x * y | c : cmul(x, y)
-div | same | f* : x / y | c : cdiv(x, y)
-floor_divide | same | f : ffloordiv(x, y) | i : ifloordiv(x, y) | u : y ? x / y : 0
-remainder | same | f : fremainder(x, y) | i : iremainder(x, y) | u : y ? x % y : 0
-fmod | same | f : fmod(x, y) | i : y && y != -1 ? x % y : 0 | u : y ? x % y : 0
-pow | same | f : pow(x, y) | i : ipow(x, y) | u : upow(x, y) | c : cpow(x, y)
-atan2 | same | f : atan2(x, y)
-maximum | same | buif : x > y || x != x ? x : y
-minimum | same | buif : x < y || x != x ? x : y
-fmax | same | bui : max(x, y) | f : fmax(x, y)
-fmin | same | bui : min(x, y) | f : fmin(x, y)
-eq | bool | buif : x == y | c : x.x == y.x && x.y == y.y
-ne | bool | buif : x != y | c : x.x != y.x || x.y != y.y
-lt | bool | buif : x < y
-le | bool | buif : x <= y
-gt | bool | buif : x > y
-ge | bool | buif : x >= y
-bitwise_and | same | bui : x & y
-bitwise_or | same | bui : x | y
-bitwise_xor | same | bui : x ^ y
-bitwise_not | same | b : !x | ui : ~x
-logical_and | bool | buif : x != 0 && y != 0 | c : cbool(x) && cbool(y)
-logical_or | bool | buif : x != 0 || y != 0 | c : cbool(x) || cbool(y)
-logical_xor | bool | buif : (x != 0) != (y != 0) | c : cbool(x) != cbool(y)
-logical_not | bool | buif : x == 0 | c : !cbool(x)
-exp | same | f* : exp(x) | c : cexp_(x)
-exp2 | same | f* : exp2(x)
-expm1 | same | f* : expm1(x) | c : cexpm1_(x)
-log | same | f* : log(x) | c : clog_(x)
-log2 | same | f* : log2(x)
-log10 | same | f* : log10(x)
-log1p | same | f* : log1p(x) | c : clog1p_(x)
-sqrt | same | f* : sqrt(x) | c : csqrt_(x)
-rsqrt | same | f* : K(1) / sqrt(x)
-sin | same | f* : sin(x) | c : csin_(x)
-cos | same | f* : cos(x) | c : ccos_(x)
-tan | same | f* : tan(x)
-asin | same | f* : asin(x) | c : casin_(x)
-acos | same | f* : acos(x) | c : cacos_(x)
-atan | same | f* : atan(x) | c : catan_(x)
-sinh | same | f* : sinh(x)
-cosh | same | f* : cosh(x)
-tanh | same | f* : tanh(x) | c : ctanh_(x)
-asinh | same | f* : asinh(x) | c : casinh_(x)
-acosh | same | f* : acosh(x) | c : cacosh_(x)
-atanh | same | f* : atanh(x) | c : catanh_(x)
-erf | same | f : erf(x)
-floor | same | ui : x | f* : floor(x)
-ceil | same | ui : x | f* : ceil(x)
-trunc | same | ui : x | f* : trunc(x)
-round | same | ui : x | f* : rint(x)
-sign | same | b : x | u : x > 0 | i : (x > 0) - (x < 0) | f : (C)((x > 0) - (x < 0))
-where.self | where | buifc : x ? y : z
-isnan | bool | bui : 0 | f : x != x | c : x.x != x.x || x.y != x.y
-isinf | bool | bui : 0 | f : isinf(x) != 0
-isfinite | bool | bui : 1 | f : isfinite(x) != 0
-copysign | same | f* : copysign(x, y)
-hypot | same | f* : hypot(x, y)
-square | same | f* : x * x
-reciprocal | same | f* : K(1) / x
-relu | same | bu : x | i : x > 0 ? x : 0 | f : x > 0 || x != x ? x : 0
-sigmoid | same | f* : K(1) / (K(1) + exp(-x))
-_conj_physical | same | buif : x | c : (C)(x.x, -x.y)
-silu | same | f* : x / (K(1) + exp(-x))
-threshold_backward | threshold | f : y <= z ? 0 : x
-"""
 
 #: Rows whose integer kinds divide: zero divisors raise on the host.
 _DIVISIONS = ("floor_divide", "remainder", "fmod")
@@ -98,9 +23,8 @@ _DIVISIONS = ("floor_divide", "remainder", "fmod")
 def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
     """The pointwise kernels."""
     kernels: dict[str, tuple[Callable[..., Any], bool]] = {}
-    for line in ROWS.strip().splitlines():
-        name, result, *cells = _cells(line)
-        kernels[name] = (_kernel(name, result, _by_class(name, cells)), True)
+    for name, result, by_class in _expressions():
+        kernels[name] = (_kernel(name, result, by_class), True)
     kernels["where.self"] = (_where(kernels["where.self"][0]), False)
     kernels["threshold_backward"] = (_threshold(kernels, backend), False)
     for name in _DIVISIONS:
@@ -113,44 +37,32 @@ def kernels_for(backend: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
 
 def float_rows() -> dict[str, Expression]:
     """The expressions of the operators that have one for floats."""
-    made = {}
-    for line in ROWS.strip().splitlines():
-        name, _, *cells = _cells(line)
-        row = _by_class(name, cells).get("f")
-        if row is not None:
-            made[name] = row
-    return made
+    return {name: row["f"] for name, _, row in _expressions() if "f" in row}
 
 
-def _cells(line: str) -> list[str]:
-    """A row's cells: bars stand alone between them, and in expressions within one."""
-    cells: list[str] = []
-    for part in line.split(" | "):
-        if len(cells) > 2 and " : " not in part:
-            cells[-1] += " | " + part
-        else:
-            cells.append(part.strip())
-    return cells
+def _expressions() -> list[tuple[str, str, dict[str, Expression]]]:
+    """(operator, kind of result, class of dtypes -> expression) of each row."""
+    return [
+        (
+            name,
+            result,
+            {
+                each: Expression(f"{name}:{each}", code, vector, HELPERS[each])
+                for each, (code, vector) in by_class.items()
+            },
+        )
+        for name, result, by_class in rows()
+    ]
 
 
-def _by_class(name: str, cells: list[str]) -> dict[str, Expression]:
-    made = {}
-    for cell in cells:
-        classes, _, code = cell.partition(" : ")
-        vector = classes.endswith("*")
-        for each in classes.strip("* "):
-            helpers = HELPERS[each]
-            key = f"{name}:{each}"
-            made[each] = Expression(key, code, vector and each == "f", helpers)
-    return made
-
-
-def _kernel(name: str, result: str, rows: dict[str, Expression]) -> Callable[..., Any]:
+def _kernel(
+    name: str, result: str, by_class: dict[str, Expression]
+) -> Callable[..., Any]:
     classes = types.CLASS
 
     def kernel(*operands: OpenCLArray, out: OpenCLArray | None = None) -> Any:
         first = operands[-1]
-        row = rows.get(classes.get(first.dtype))  # type: ignore[arg-type]
+        row = by_class.get(classes.get(first.dtype))  # type: ignore[arg-type]
         if row is None:
             return NotImplemented
         if result == "bool":

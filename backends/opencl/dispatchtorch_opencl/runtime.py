@@ -276,6 +276,8 @@ _PREAMBLE = """#ifdef ON_CPU
 #define NEXT(i, k) i += get_global_size(0)
 #define RUN(left) 1
 #endif
+#define INLINE inline
+#define PAIR(a, b) ((C)(a, b))
 typedef struct { long nd; long shape[12]; long st[4][12]; } Geometry;
 inline float bf2f(ushort x) { return as_float((uint)x << 16); }
 inline ushort f2bf(float x) {
