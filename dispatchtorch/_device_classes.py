@@ -156,7 +156,7 @@ def storage_class(device_type: str, name: str) -> Any:
 def inside(device_type: str, module: str, name: str) -> Any:
     """What a submodule has that isn't the namespace's; None for all else."""
     family = module.partition(".")[0]
-    make = {"amp": _amp, "nvtx": _nvtx, "nccl": _nccl}.get(family)
+    make = _INSIDE.get(family)
     return None if make is None else make(device_type, name)
 
 
@@ -233,3 +233,19 @@ def _nccl(device_type: str, name: str) -> Any:
         return False
 
     return is_available
+
+
+def _comm(device_type: str, name: str) -> Any:
+    """Copies and sums between devices of one process."""
+    from dispatchtorch.nn.parallel import comm
+
+    return getattr(comm, name)
+
+
+_INSIDE = {
+    "amp": _amp,
+    "comm": _comm,
+    "nccl": _nccl,
+    "nvtx": _nvtx,
+    "profiler": needing_device,
+}

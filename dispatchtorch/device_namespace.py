@@ -20,7 +20,7 @@ __all__ = ["DeviceModule", "available", "namespace", "required"]
 #: Namespaces that PyTorch always has, and what it has there that needs the device (or
 #: is a module of one vendor's library).
 PYTORCH = {
-    "cuda": "graphs nccl nvtx CUDAGraph CUDAPluggableAllocator GreenContext MemPool caching_allocator_alloc "
+    "cuda": "comm graphs nccl nvtx profiler CUDAGraph CUDAPluggableAllocator GreenContext MemPool caching_allocator_alloc "
     "caching_allocator_delete caching_allocator_enable change_current_allocator cudart "
     "cudaStatus current_blas_handle current_solver_handle graph graph_pool_handle "
     "clock_rate device_memory_used make_graphed_callables memory_snapshot memory_usage "
@@ -58,6 +58,8 @@ SUBMODULES = {
     "amp.grad_scaler": "GradScaler",
     "nvtx": "mark range range_end range_pop range_push range_start",
     "nccl": "is_available",
+    "comm": "broadcast broadcast_coalesced gather reduce_add reduce_add_coalesced scatter",
+    "profiler": "profile start stop",
     "sparse": "FloatTensor DoubleTensor HalfTensor BFloat16Tensor IntTensor LongTensor "
     "ShortTensor CharTensor ByteTensor",
 }

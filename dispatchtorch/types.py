@@ -10,8 +10,8 @@ from dispatchtorch._runtime import SymBool, SymFloat, SymInt
 from dispatchtorch._storage.base import StorageBase as Storage
 from dispatchtorch.autograd.graph import GradientEdge
 from dispatchtorch.device import device as _device
-from dispatchtorch.dtypes import dtype as _dtype
-from dispatchtorch.memory_format import layout as _layout
+from dispatchtorch.dtypes import dtype as _dtype  # noqa: F401
+from dispatchtorch.memory_format import layout as _layout  # noqa: F401
 from dispatchtorch.size import Size
 from dispatchtorch.tensor import Tensor
 
