@@ -157,18 +157,22 @@ def _each(name: str, listed: list[int], keyword: int, names: list[str]) -> Any:
     """The decomposition: ``listed`` arguments give an item to each tensor."""
     function = _single(name)
     inplace = name.endswith("_")
+    keywords = names[keyword:]
 
     def body(self: Any, *rest: Any) -> Any:
         _same_lengths(self, *[rest[i] for i in listed])
-        columns = [v if i in listed else repeat(v) for i, v in enumerate(rest)]
-        made = [
-            function(
-                one,
-                *items[:keyword],
-                **dict(zip(names[keyword:], items[keyword:], strict=True)),
-            )
-            for one, *items in zip(self, *columns, strict=False)
-        ]
+        if listed or keywords:
+            columns = [v if i in listed else repeat(v) for i, v in enumerate(rest)]
+            made = [
+                function(
+                    one,
+                    *items[:keyword],
+                    **dict(zip(keywords, items[keyword:], strict=True)),
+                )
+                for one, *items in zip(self, *columns, strict=False)
+            ]
+        else:
+            made = [function(one, *rest) for one in self]
         return self if inplace else tuple(made)
 
     body.__doc__ = f"``{name}`` of each tensor of a list."

@@ -17,11 +17,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 from dispatchtorch.device_layer import check_overlap
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import torch
+from dispatchtorch.ops._common import strict, torch
 
 __all__ = ["OPERATORS", "Formula", "apply_formula_", "parsed"]
 
@@ -53,7 +54,7 @@ class Formula:
         #: How many tensors a row has, as far as the formula can tell.
         self.columns = max(numbers, default=-1) + 1
         #: The numbers of the tensors that change.
-        self.written = sorted({int(t[1:]) for t, _, _ in lines if t[0] == "x"})
+        self.written = {int(t[1:]) for t, _, _ in lines if t[0] == "x"}
 
 
 parsed = functools.lru_cache(512)(Formula)
@@ -114,7 +115,9 @@ def _line(name: str, mark: str, operands: list[Any]) -> list[Any]:
         pairs = zip(first, mask, strict=True)
         return [getattr(x, name + mark)(m, number) for x, m in pairs]
     if name in ("fill", "gt", "lt"):
-        return [getattr(torch, name + mark)(x, others[0]) for x in first]
+        function, other = getattr(torch, name + mark), others[0]
+        second = other if type(other) is list else repeat(other)
+        return [function(x, y) for x, y in zip(first, second, strict=False)]
     return list(getattr(torch, f"_foreach_{name}{mark}")(first, *others))
 
 
@@ -130,15 +133,14 @@ def apply_formula_(
         numbers: the values of ``n0``, ``n1``, ….
     """
     written = parsed(formula).written
-    for i in written:
-        for tensor in tensors[i::columns]:
-            if tensor._base is not None:
-                check_overlap(tensor)
-    torch._foreach_formula_(tensors, formula, columns, numbers)
-    for i in written:
-        for tensor in tensors[i::columns]:
-            version = tensor._ver
-            if version is None:
-                tensor._ver = [1, 0]
-            else:
-                version[0] += 1
+    changed = [tensors[i] for i in range(len(tensors)) if i % columns in written]
+    for tensor in changed:
+        if tensor._base is not None:
+            check_overlap(tensor)
+    strict._foreach_formula_(tensors, formula, columns, numbers)
+    for tensor in changed:
+        version = tensor._ver
+        if version is None:
+            tensor._ver = [1, 0]
+        else:
+            version[0] += 1

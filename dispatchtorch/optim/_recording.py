@@ -12,7 +12,7 @@ __all__ = ["Recorded", "Recording"]
 
 
 class Recording:
-    """The text and the numbers of a formula while it is written."""
+    """The lines and the numbers of a formula while it is written."""
 
     __slots__ = ("lines", "made", "numbers")
 
@@ -21,17 +21,9 @@ class Recording:
         self.numbers: list[Any] = []
         self.made = 0
 
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-    def operand(self, value: Any) -> str:
-        if type(value) is Recorded:
-            return value.name
-        if isinstance(value, (float, int)):
-            self.numbers.append(value)
-            return f"n{len(self.numbers) - 1}"
-        raise TypeError(f"not an operand of a formula: {type(value).__name__}")
+    def tensors(self, count: int) -> list[Recorded]:
+        """The tensors of a row."""
+        return [Recorded(self, f"x{i}") for i in range(count)]
 
 
 class Recorded:
@@ -47,12 +39,11 @@ class Recorded:
     # Added below: these and more, each also in place.
     add: Any
     add_: Any
+    fill: Any
     maximum_: Any
     minimum_: Any
     mul_: Any
-    neg: Any
     reciprocal: Any
-    sub: Any
     __neg__: Any
     __sub__: Any
 
@@ -60,24 +51,33 @@ class Recorded:
         self.recording = recording
         self.name = name
 
-    def _line(self, target: Any, name: str, *others: Any) -> Any:
+    def _line(self, target: Any, name: str, others: tuple[Any, ...]) -> Any:
         """Adds a line whose target is a tensor, or the letter of a new one."""
         recording = self.recording
         if type(target) is str:
             recording.made += 1
             target = Recorded(recording, f"{target}{recording.made}")
-        operands = [self.name, *map(recording.operand, others)]
-        recording.lines.append(f"{target.name} = {name}({', '.join(operands)})")
+        line = f"{target.name} = {name}({self.name}"
+        for other in others:
+            if type(other) is Recorded:
+                line += f", {other.name}"
+            elif isinstance(other, (float, int)):
+                line += f", n{len(recording.numbers)}"
+                recording.numbers.append(other)
+            else:
+                kind = type(other).__name__
+                raise TypeError(f"a formula has no operands of type {kind}")
+        recording.lines.append(line + ")")
         return target
 
     def detach(self) -> Any:
         return self
 
     def clone(self) -> Any:
-        return self._line("t", "copy")
+        return self._line("t", "copy", ())
 
     def copy_(self, other: Any) -> Any:
-        return other._line(self, "copy")
+        return other._line(self, "copy", ())
 
     def clamp_(self, least: float, most: float) -> Any:
         return self.maximum_(least).minimum_(most)
@@ -86,14 +86,14 @@ class Recorded:
         if weight < 0.5:
             self.add_((end - self).mul_(weight))
         else:
-            end._line(self, "sub", (end - self).mul_(1 - weight))
+            end._line(self, "sub", ((end - self).mul_(1 - weight),))
         return self
 
     def __gt__(self, other: Any) -> Any:
-        return self._line("m", "gt", other)
+        return self._line("m", "gt", (other,))
 
     def __lt__(self, other: Any) -> Any:
-        return self._line("m", "lt", other)
+        return self._line("m", "lt", (other,))
 
     def __rsub__(self, other: Any) -> Any:
         return (-self).add_(other)
@@ -104,10 +104,10 @@ class Recorded:
 
 def _add_method(name: str) -> None:
     def fresh(self: Recorded, *others: Any) -> Any:
-        return self._line("t", name, *others)
+        return self._line("t", name, others)
 
     def in_place(self: Recorded, *others: Any) -> Any:
-        return self._line(self, name, *others)
+        return self._line(self, name, others)
 
     setattr(Recorded, name, fresh)
     setattr(Recorded, name + "_", in_place)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import dispatchtorch as torch
+from dispatchtorch.dispatch.keys import INFERENCE, LAZY, SPARSE
 from dispatchtorch.dispatch.state import tls
 from dispatchtorch.ops.foreach_formula import apply_formula_
 
@@ -224,7 +225,7 @@ class RuleOptimizer(Optimizer):
             grad = param.grad
             if grad is None:
                 continue
-            if grad.is_sparse:
+            if grad._keys & SPARSE and grad.is_sparse:
                 self._check_sparse(group)
             if state is None:
                 rows.append((param, grad, {}))
@@ -269,7 +270,8 @@ def run(
     found_inf: Any = None,
 ) -> None:
     """Updates the parameters of ``rows``, which have the same options."""
-    fused = options.get("fused")
+    get = options.get
+    fused = get("fused")
     if fused:
         if not all(param.is_floating_point() for param, _, _ in rows):
             raise RuntimeError(
@@ -281,7 +283,7 @@ def run(
             for _, grad, _ in rows:
                 grad.div_(grad_scale)
     update = bind(cls, options)
-    if options.get("differentiable"):
+    if get("differentiable"):
         # A step's state stays as it was for the backward pass through several steps.
         for _, _, state in rows:
             for name, value in state.items():
@@ -289,21 +291,23 @@ def run(
                     state[name] = value.clone()
     if cls._real:
         rows = [_as_real(row) if row[0].is_complex() else row for row in rows]
-    on_device = options.get("capturable")
+    on_device = get("capturable")
     if (
         cls._elementwise
         and not on_device
-        and not options.get("differentiable")
+        and not get("differentiable")
         and not tls.include  # modes and profilers watch operators of tensors
+        # Rules with little state have so few operators that small tensors gain nothing.
+        and (len(rows[0][2]) > 1 or any(row[0].numel() > _SMALL for row in rows))
     ):
         rows = _run_formulas(cls, options, update, rows)
         if not rows:
             return
-    lists = fused or options.get("foreach")
-    if lists is None and not options.get("differentiable"):
+    lists = fused or get("foreach")
+    if lists is None and not get("differentiable"):
         lists = all(has_list_kernels(param) for param, _, _ in rows)
     if lists and not any(g.is_sparse for _, g, _ in rows):
-        if cls._counted and options.get("differentiable"):
+        if cls._counted and get("differentiable"):
             raise AssertionError("_foreach ops don't support autograd")
         _run_lists(cls, update, rows, on_device)
         return
@@ -375,6 +379,7 @@ def _ascending(update: Update) -> Update:
     return ascend
 
 
+_SMALL = 1 << 10
 _PLAIN = (torch.nn.Parameter, torch.Tensor)
 
 
@@ -388,41 +393,59 @@ def _run_formulas(
 
     The rule is run once for all rows with the same numbers, on names of tensors.
     """
-    begins, counted, scalars = cls._begins, cls._counted, cls._scalars
     lists: dict[Any, list[Row]] = {}
-    others = []
     for row in rows:
         param, grad, state = row
-        backend = param._backend
+        names = tuple([n for n in state if state[n] is not None]) if state else ()
+        kind = (type(param), param._keys, type(grad), grad._keys, names)
+        lists.setdefault(kind, []).append(row)
+    others: list[Row] = []
+    for (*_, names), alike in lists.items():
+        param, grad, state = alike[0]
         if (
             type(param) not in _PLAIN
             or type(grad) is not torch.Tensor
-            or grad.is_sparse
-            or begins(options, state)
-            or "_foreach_formula_" not in backend.kernels
+            or "_foreach_formula_" not in param._backend.kernels
+            or param._keys & INFERENCE
+            or grad._keys & (LAZY | SPARSE)
+            or cls._begins(options, state)
         ):
-            others.append(row)
-            continue
-        place = backend if backend.is_host else param.device
-        names = tuple([n for n, value in state.items() if value is not None])
-        kind = [place, param.dtype, names]
-        if counted:
-            kind.append(state["step"].add_(1).item())
-            kind += [state[name].item() for name in scalars]
-        lists.setdefault(tuple(kind), []).append(row)
-    for (_, _, names, *numbers), alike in lists.items():
-        recording = Recording()
-        kept = [n for n in names if n != "step" and n not in scalars]
-        columns = [Recorded(recording, f"x{i}") for i in range(2 + len(kept))]
-        known: State = dict(zip(kept, columns[2:], strict=True))
-        for name in scalars:
-            known[name] = TensorList([state[name] for _, _, state in alike])
-        update(columns[0], columns[1], known, numbers[0] if counted else None)
-        tensors: list[Any] = []
-        for param, grad, state in alike:
-            tensors += (param, grad, *[state[name] for name in kept])
-        apply_formula_(tensors, recording.text, len(columns), recording.numbers)
+            others += alike
+        elif cls._counted:
+            counted: dict[Any, list[Row]] = {}
+            for row in alike:
+                state = row[2]
+                numbers = [state["step"].add_(1).item()]
+                numbers += [state[name].item() for name in cls._scalars]
+                counted.setdefault(tuple(numbers), []).append(row)
+            for numbers, same in counted.items():
+                _run_formula(cls, update, same, names, numbers[0])
+        else:
+            _run_formula(cls, update, alike, names, None)
     return others
+
+
+def _run_formula(
+    cls: type[RuleOptimizer],
+    update: Update,
+    rows: list[Row],
+    names: tuple[str, ...],
+    step: float | None,
+) -> None:
+    kept = [name for name in names if name != "step" and name not in cls._scalars]
+    recording = Recording()
+    param, grad, *columns = recording.tensors(2 + len(kept))
+    state: State = dict(zip(kept, columns, strict=True))
+    for name in cls._scalars:
+        state[name] = TensorList([mine[name] for _, _, mine in rows])
+    update(param, grad, state, step)
+    tensors: list[Any] = []
+    for one, its_grad, mine in rows:
+        tensors += (one, its_grad)
+        for name in kept:
+            tensors.append(mine[name])
+    count = 2 + len(kept)
+    apply_formula_(tensors, "\n".join(recording.lines), count, recording.numbers)
 
 
 def _as_real(row: Row) -> Row:

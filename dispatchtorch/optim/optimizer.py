@@ -253,11 +253,20 @@ class Optimizer:
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             self = args[0]
-            if _profiling():
+            # Asked without importing the profiler.
+            profiler = sys.modules.get("dispatchtorch.autograd.profiler")
+            if getattr(profiler, "_is_profiler_enabled", False):
                 name = f"Optimizer.step#{type(self).__name__}.step"
                 with torch.autograd.profiler.record_function(name):
                     return _hooked_step(self, func, args, kwargs)
-            return _hooked_step(self, func, args, kwargs)
+            if (
+                self._optimizer_step_pre_hooks
+                or self._optimizer_step_post_hooks
+                or _global_optimizer_pre_hooks
+                or _global_optimizer_post_hooks
+            ):
+                return _hooked_step(self, func, args, kwargs)
+            return func(*args, **kwargs)
 
         return wrapper
 
@@ -393,12 +402,6 @@ class Optimizer:
         if param.is_floating_point():
             return value.to(dtype=param.dtype, device=param.device)
         return value.to(device=param.device)
-
-
-def _profiling() -> bool:
-    """Whether a profile is being taken; asked without importing the profiler."""
-    module = sys.modules.get("dispatchtorch.autograd.profiler")
-    return getattr(module, "_is_profiler_enabled", False)
 
 
 def _hooked_step(

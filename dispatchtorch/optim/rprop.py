@@ -74,7 +74,7 @@ class Rprop(RuleOptimizer):
         size = number(group["lr"])
         if param.is_complex():
             size = complex(size, size)
-        return {"prev": zeros(param), "step_size": torch.full_like(param, size)}
+        return {"prev": zeros(param), "step_size": torch.full_like(param.grad, size)}
 
     @staticmethod
     def _rule(options: Mapping[str, Any], lr: Any) -> Update:

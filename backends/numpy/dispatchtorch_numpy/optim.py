@@ -8,7 +8,6 @@ once; threads take one block after the other.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -19,10 +18,13 @@ from dispatchtorch._threads import in_shares
 
 __all__ = ["kernels_for"]
 
-#: Bytes of one operand in a block, and of what isn't worth another thread.
-_BLOCK = 1 << 18
-#: Elements of arrays that are small enough to make their temporaries anew.
+#: Bytes of all operands of a block, which stay in a core's own cache.
+_CACHE = 1 << 21
+#: Elements of arrays that are small enough to make their temporaries anew; blocks of
+#: large ones are a multiple.
 _SMALL = 1 << 10
+#: Blocks that are worth another thread.
+_SHARE = 4
 
 _UFUNCS = {
     "abs": "absolute",
@@ -113,26 +115,34 @@ def kernels_for(xp: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
         dtype = arrays[0].dtype
         if dtype.kind not in "fc" or dtype.itemsize < 4:
             return NotImplemented
-        rows = [arrays[i : i + columns] for i in range(0, len(arrays), columns)]
-        total = 0
-        for row in rows:
+        rows = []
+        small = True
+        for i in range(0, len(arrays), columns):
+            row = arrays[i : i + columns]
             shape = row[0].shape
             for array in row:
                 if array.shape != shape or array.dtype != dtype:
                     return NotImplemented
-            total += row[0].size
+            small = small and row[0].size <= _SMALL
+            rows.append(row)
         made = compiled(text, columns, len(numbers))
         if dtype.kind == "c" and not made.of_complex:
             return NotImplemented
         block = made.block
         values = [xp.array(number, dtype) for number in numbers]
         kinds = [kind_of(name, dtype) for name in made.temporaries]
-        length = _BLOCK // dtype.itemsize
+        if small:
+            for row in rows:
+                shape = row[0].shape
+                block(*row, *values, *[xp.empty(shape, kind) for kind in kinds])
+            return None
+        operands = columns + len(kinds)
+        length = max(_CACHE // (operands * dtype.itemsize * _SMALL), 1) * _SMALL
         keys = [(name, dtype) for name in made.temporaries]
 
         def temporary(key: Any, kind: Any) -> Any:
             found = scratch.arrays.get(key)
-            if found is None:
+            if found is None or found.size < length:
                 found = scratch.arrays[key] = xp.empty(length, kind)
             return found
 
@@ -146,13 +156,11 @@ def kernels_for(xp: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
                 else:
                     block(*piece, *values, *[xp.empty(first.shape, k) for k in kinds])
 
-        pieces = itertools.chain.from_iterable(_pieces(row, length) for row in rows)
-        if total < 2 * length:
-            work(pieces)
-        else:
-            # A list's iterator is shared: a thread that is held up takes less.
-            shared = iter(list(pieces))
-            in_shares(lambda start, stop: work(shared), _settings.get_num_threads(), 1)
+        pieces = [piece for row in rows for piece in _pieces(row, length)]
+        # A list's iterator is shared: a thread that is held up takes less.
+        shared = iter(pieces)
+        threads = min(_settings.get_num_threads(), len(pieces) // _SHARE)
+        in_shares(lambda start, stop: work(shared), threads, 1)
         return None
 
     return {"_foreach_formula_": (formula, False)}

@@ -162,27 +162,3 @@ def test_old_files_get_the_options_they_lack(name: str) -> None:
 
 
 # Functional forms.
-
-
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
-def test_large_parameters_are_updated_in_blocks_as_in_one(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dispatchtorch.optim import _rules
-
-    options = {"lr": 0.1, "weight_decay": 0.1}
-    options |= {"momentum": 0.9} if name == "SGD" else {}
-    results = []
-    for size in (_rules._BLOCK, 8):
-        monkeypatch.setattr(_rules, "_BLOCK", size)
-        optimizer, params = make(torch, name, options, [(7, 11), (50,), (3,)])
-        versions = [p._version for p in params]
-        run(torch, optimizer, params, 4)
-        assert all(p._version > v for p, v in zip(params, versions, strict=True))
-        results.append((params, optimizer.state_dict()["state"]))
-    (whole, state), (parts, other) = results
-    for a, b in zip(whole, parts, strict=True):
-        assert torch.equal(a, b)
-    for key, values in state.items():
-        for each, value in values.items():
-            assert torch.equal(value, other[key][each])
