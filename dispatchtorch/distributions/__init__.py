@@ -54,28 +54,7 @@ from dispatchtorch.distributions.relaxed_bernoulli import RelaxedBernoulli
 from dispatchtorch.distributions.relaxed_categorical import RelaxedOneHotCategorical
 from dispatchtorch.distributions.studentT import StudentT
 from dispatchtorch.distributions.transformed_distribution import TransformedDistribution
-from dispatchtorch.distributions.transforms import (
-    AbsTransform,
-    AffineTransform,
-    CatTransform,
-    ComposeTransform,
-    CorrCholeskyTransform,
-    CumulativeDistributionTransform,
-    ExpTransform,
-    IndependentTransform,
-    LowerCholeskyTransform,
-    PositiveDefiniteTransform,
-    PowerTransform,
-    ReshapeTransform,
-    SigmoidTransform,
-    SoftmaxTransform,
-    SoftplusTransform,
-    StackTransform,
-    StickBreakingTransform,
-    TanhTransform,
-    Transform,
-    identity_transform,
-)
+from dispatchtorch.distributions.transforms import *  # noqa: F403
 from dispatchtorch.distributions.uniform import Uniform
 from dispatchtorch.distributions.von_mises import VonMises
 from dispatchtorch.distributions.weibull import Weibull
@@ -129,24 +108,5 @@ __all__ = [
     "kl_divergence",
     "register_kl",
     "transform_to",
-    "AbsTransform",
-    "AffineTransform",
-    "CatTransform",
-    "ComposeTransform",
-    "CorrCholeskyTransform",
-    "CumulativeDistributionTransform",
-    "ExpTransform",
-    "IndependentTransform",
-    "LowerCholeskyTransform",
-    "PositiveDefiniteTransform",
-    "PowerTransform",
-    "ReshapeTransform",
-    "SigmoidTransform",
-    "SoftmaxTransform",
-    "SoftplusTransform",
-    "StackTransform",
-    "StickBreakingTransform",
-    "TanhTransform",
-    "Transform",
-    "identity_transform",
+    *transforms.__all__,
 ]

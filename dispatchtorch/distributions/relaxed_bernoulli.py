@@ -8,9 +8,7 @@ import dispatchtorch as torch
 from dispatchtorch import Size, Tensor
 from dispatchtorch.distributions import constraints
 from dispatchtorch.distributions._parameters import BinaryParameter
-from dispatchtorch.distributions.transformed_distribution import (
-    TransformedDistribution,
-)
+from dispatchtorch.distributions._relaxed import Relaxed
 from dispatchtorch.distributions.transforms import SigmoidTransform
 from dispatchtorch.distributions.utils import broadcast_all, clamp_probs
 
@@ -56,12 +54,11 @@ class LogitRelaxedBernoulli(BinaryParameter):
         return torch.log(self.temperature) + diff - 2 * diff.exp().log1p()
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class RelaxedBernoulli(Relaxed):
     """Numbers in (0, 1) that go to Bernoulli draws as ``temperature`` goes to 0."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.unit_interval
-    has_rsample = True
     base_dist: LogitRelaxedBernoulli
     _parameters = {}
 
@@ -74,18 +71,3 @@ class RelaxedBernoulli(TransformedDistribution):
     ) -> None:
         base = LogitRelaxedBernoulli(temperature, probs, logits)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far from binary draws are."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """The log-odds."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        return self.base_dist.probs

@@ -8,10 +8,8 @@ import dispatchtorch as torch
 from dispatchtorch import Size, Tensor
 from dispatchtorch.distributions import constraints
 from dispatchtorch.distributions._parameters import CategoricalParameter
+from dispatchtorch.distributions._relaxed import Relaxed
 from dispatchtorch.distributions.categorical import Categorical
-from dispatchtorch.distributions.transformed_distribution import (
-    TransformedDistribution,
-)
 from dispatchtorch.distributions.transforms import ExpTransform
 from dispatchtorch.distributions.utils import broadcast_all, clamp_probs
 
@@ -70,7 +68,7 @@ class ExpRelaxedCategorical(CategoricalParameter):
         return score + scale
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxed):
     """Points of the simplex that go to one-hot vectors as ``temperature`` goes to 0."""
 
     arg_constraints = {
@@ -78,7 +76,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
         "logits": constraints.real_vector,
     }
     support = constraints.simplex
-    has_rsample = True
     base_dist: ExpRelaxedCategorical
     _parameters = {}
 
@@ -93,18 +90,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
             temperature, probs, logits, validate_args=validate_args
         )
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Tensor:
-        """How far from one-hot draws are."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Tensor:
-        """The log-probabilities."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        return self.base_dist.probs

@@ -40,6 +40,8 @@ def _prepared(
         mask = own if mask is None else mask & own
         input = input.get_data()
     if not isinstance(input, Tensor):
+        for needed in ("dtype", "layout"):  # an AttributeError says what is missing
+            getattr(input, needed)
         raise ValueError(
             f"masked_{name} expects torch.Tensor input, got {type(input).__name__}"
         )
@@ -294,32 +296,26 @@ def _spread(
     return result.sqrt() if name == "std" else result
 
 
-def var(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    *,
-    correction: Any = None,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The variance of the elements under the mask."""
-    return _spread("var", input, dim, unbiased, correction, keepdim, dtype, mask)
+def _spread_function(name: str, doc: str) -> Any:
+    def spread(
+        input: Any,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        *,
+        correction: Any = None,
+        keepdim: bool = False,
+        dtype: Any = None,
+        mask: Any = None,
+    ) -> Tensor:
+        return _spread(name, input, dim, unbiased, correction, keepdim, dtype, mask)
+
+    spread.__name__ = spread.__qualname__ = name
+    spread.__doc__ = doc
+    return spread
 
 
-def std(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    *,
-    correction: Any = None,
-    keepdim: bool = False,
-    dtype: Any = None,
-    mask: Any = None,
-) -> Tensor:
-    """The standard deviation of the elements under the mask."""
-    return _spread("std", input, dim, unbiased, correction, keepdim, dtype, mask)
+var = _spread_function("var", "The variance of the elements under the mask.")
+std = _spread_function("std", "The standard deviation of the elements under the mask.")
 
 
 def logsumexp(
@@ -373,8 +369,8 @@ def _along(name: str, identity: Any, apply: Any) -> Any:
 softmax = _along("softmax", _lowest, lambda t, d: torch.softmax(t, d))
 log_softmax = _along("log_softmax", _lowest, lambda t, d: torch.log_softmax(t, d))
 softmin = _along("softmin", _highest, lambda t, d: torch.softmax(-t, d))
-cumsum = _along("cumsum", 0, lambda t, d: t.cumsum(d))
-cumprod = _along("cumprod", 1, lambda t, d: t.cumprod(d))
+cumsum = _along("cumsum", 0, lambda t, d: t.cumsum(d, dtype=t.dtype))
+cumprod = _along("cumprod", 1, lambda t, d: t.cumprod(d, dtype=t.dtype))
 
 
 def normalize(

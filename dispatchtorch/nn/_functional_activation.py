@@ -187,8 +187,8 @@ def softmin(
 ) -> Tensor:
     """:func:`softmax` of ``-input``."""
     if dim is None:
-        dim = _softmax_dim("softmin", input.ndim, _stacklevel)
-    return operators.softmax(-input, dim, dtype)
+        dim = _softmax_dim("softmin", input.dim(), _stacklevel)
+    return (-input).softmax(dim, dtype)
 
 
 def log_softmax(

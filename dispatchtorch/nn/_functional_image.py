@@ -101,8 +101,8 @@ def interpolate(
     elif align_corners is None:
         align_corners = False
 
-    shape = tuple(input.size())[2:]
     dims = input.dim() - 2
+    shape = tuple(input.size())[2:]
     sizes: list[int] | None = None
     scales: list[float] | None = None
     if size is not None and scale_factor is not None:
@@ -266,7 +266,7 @@ def grid_sample(
     ``mode``: "bilinear", "nearest" or "bicubic" (two spatial dims); ``padding_mode`` for
     points outside: "zeros", "border" or "reflection". Returns (N, C, *out).
     """
-    if mode not in _MODES:
+    if mode not in tuple(_MODES):
         raise ValueError(
             "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or "
             f"'bicubic', but got: '{mode}'"

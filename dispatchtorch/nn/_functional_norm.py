@@ -182,7 +182,7 @@ def normalize(
     out: Tensor | None = None,
 ) -> Tensor:
     """``input`` over its p-norms along ``dim``, or over ``eps`` where they are less."""
-    scale = operators.norm(input, p, dim, True).clamp_min(eps).expand_as(input)
+    scale = input.norm(p, dim, True).clamp_min(eps).expand_as(input)
     if out is None:
         return input / scale
     return operators.div(input, scale, out=out)
@@ -290,7 +290,7 @@ def embedding_bag(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension "
             f"{input.dim()}"
         )
-    if mode not in _MODES:
+    if mode not in tuple(_MODES):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError(

@@ -12,7 +12,7 @@ _NUMBERS = {"none": 0, "mean": 1, "sum": 2}
 
 def get_enum(reduction: str, *, stacklevel: int = 2) -> int:
     """The operators' number of a reduction; ValueError for any other word."""
-    found = _NUMBERS.get(reduction)
+    found = _NUMBERS.get(reduction) if isinstance(reduction, str) else None
     if found is not None:
         return found
     if reduction == "elementwise_mean":

@@ -235,8 +235,6 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
     def initialize_parameters(self, input: Tensor) -> None:
         """Gives parameters and buffers the number of channels of ``input``."""
         if not self.has_uninitialized_params():
-            if self.num_features == 0:  # loaded from a state dict
-                self.num_features = input.shape[1]
             return
         self.num_features = input.shape[1]
         for tensor in (self.weight, self.bias, self.running_mean, self.running_var):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any
 
 import dispatchtorch as torch
@@ -45,13 +47,33 @@ def _points(
     return torch.linspace(first, first + (M - 1) * step, M, **options), True
 
 
-def _options(dtype: Any, layout: Any, device: Any, requires_grad: bool) -> Any:
-    return {
-        "dtype": dtype,
-        "layout": layout,
-        "device": device,
-        "requires_grad": requires_grad,
-    }
+def _window(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The public function of ``make(M, options, *, …)``: with the options of tensors."""
+    signature = inspect.signature(make)
+
+    @wraps(make)
+    def window(
+        M: int,
+        *,
+        dtype: Any = None,
+        layout: Any = torch.strided,
+        device: Any = None,
+        requires_grad: bool = False,
+        **own: Any,
+    ) -> Tensor:
+        options = {
+            "dtype": dtype,
+            "layout": layout,
+            "device": device,
+            "requires_grad": requires_grad,
+        }
+        return make(M, options, **own)
+
+    shared = inspect.signature(window, follow_wrapped=False).parameters
+    listed = [p for name, p in signature.parameters.items() if name != "options"]
+    listed += [p for name, p in shared.items() if name not in ("M", "own")]
+    window.__signature__ = signature.replace(parameters=listed)  # type: ignore[attr-defined]
+    return window
 
 
 def _intervals(M: Any, sym: bool) -> Any:
@@ -65,16 +87,14 @@ def _centred(M: Any, sym: bool, width: float) -> tuple[float, float]:
     return -center / width, 1 / width
 
 
+@_window
 def exponential(
     M: int,
+    options: dict[str, Any],
     *,
     center: float | None = None,
     tau: float = 1.0,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """exp(-|n - center| / tau); ``center`` only where ``sym`` is False."""
 
@@ -87,38 +107,32 @@ def exponential(
             return -center / tau, 1 / tau
         return _centred(M, sym, tau)
 
-    options = _options(dtype, layout, device, requires_grad)
     k, unfinished = _points("exponential", M, options, place, of_one=False)
     return torch.exp(-torch.abs(k)) if unfinished else k
 
 
+@_window
 def cosine(
     M: int,
+    options: dict[str, Any],
     *,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Half a wave of a sine, sampled between its zeros."""
     step = math.pi / (M if sym or M <= 1 else M + 1) if M > 0 else 0.0
-    options = _options(dtype, layout, device, requires_grad)
     k, unfinished = _points(
         "cosine", M, options, lambda: (step / 2, step), of_one=False
     )
     return torch.sin(k) if unfinished else k
 
 
+@_window
 def gaussian(
     M: int,
+    options: dict[str, Any],
     *,
     std: float = 1.0,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """exp(-(n / std)² / 2) about the middle."""
 
@@ -129,20 +143,17 @@ def gaussian(
             )
         return _centred(M, sym, std * math.sqrt(2))
 
-    options = _options(dtype, layout, device, requires_grad)
     k, unfinished = _points("gaussian", M, options, place, of_one=False)
     return torch.exp(-(k**2)) if unfinished else k
 
 
+@_window
 def kaiser(
     M: int,
+    options: dict[str, Any],
     *,
     beta: float = 12.0,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """I0(beta √(1 - x²)) / I0(beta), for x from -1 to 1."""
 
@@ -151,40 +162,27 @@ def kaiser(
             raise ValueError(f"beta must be non-negative, got: {beta} instead.")
         return -beta, 2.0 * beta / _intervals(M, sym)
 
-    options = _options(dtype, layout, device, requires_grad)
     k, unfinished = _points("kaiser", M, options, place)
     if not unfinished:
         return k
     # In the window's dtype, so that the difference below never gets negative.
-    bound = torch.tensor(beta, dtype=k.dtype, device=device)
+    bound = torch.tensor(beta, dtype=k.dtype, device=options["device"])
     return torch.i0(torch.sqrt(bound * bound - torch.pow(k, 2))) / torch.i0(bound)
 
 
+@_window
 def general_cosine(
     M: int,
+    options: dict[str, Any],
     *,
     a: Iterable[float],
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """Σ (-1)ⁱ aᵢ cos(2πi n / M), of coefficients ``a``."""
-    return _cosines("general_cosine", M, a, sym, dtype, layout, device, requires_grad)
+    return _cosines("general_cosine", M, options, a, sym)
 
 
-def _cosines(
-    name: str,
-    M: Any,
-    a: Any,
-    sym: bool,
-    dtype: Any,
-    layout: Any,
-    device: Any,
-    requires_grad: bool,
-) -> Tensor:
-    options = _options(dtype, layout, device, requires_grad)
+def _cosines(name: str, M: Any, options: Any, a: Any, sym: bool) -> Tensor:
     step = 2 * math.pi / _intervals(M, sym)
     k, unfinished = _points(name, M, options, lambda: (0.0, step))
     if not unfinished:
@@ -196,40 +194,35 @@ def _cosines(
         raise ValueError("Coefficients cannot be empty")
     signed = torch.tensor(
         [(-1) ** i * weight for i, weight in enumerate(listed)],
-        device=device,
+        device=options["device"],
         dtype=k.dtype,
-        requires_grad=requires_grad,
+        requires_grad=options["requires_grad"],
     )
-    i = torch.arange(len(listed), dtype=k.dtype, device=device)
+    i = torch.arange(len(listed), dtype=k.dtype, device=options["device"])
     return (signed.unsqueeze(-1) * torch.cos(i.unsqueeze(-1) * k)).sum(0)
 
 
+@_window
 def general_hamming(
     M: int,
+    options: dict[str, Any],
     *,
     alpha: float = 0.54,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """alpha - (1 - alpha) cos(2π n / M)."""
     a = [alpha, 1.0 - alpha]
-    return _cosines("general_cosine", M, a, sym, dtype, layout, device, requires_grad)
+    return _cosines("general_cosine", M, options, a, sym)
 
 
+@_window
 def bartlett(
     M: int,
+    options: dict[str, Any],
     *,
     sym: bool = True,
-    dtype: Any = None,
-    layout: Any = torch.strided,
-    device: Any = None,
-    requires_grad: bool = False,
 ) -> Tensor:
     """A triangle from 0 to 1 and back."""
-    options = _options(dtype, layout, device, requires_grad)
     step = 2 / _intervals(M, sym)
     k, unfinished = _points("bartlett", M, options, lambda: (-1.0, step))
     return 1 - torch.abs(k) if unfinished else k
@@ -238,20 +231,12 @@ def bartlett(
 def _of_cosines(name: str, a: tuple[float, ...], checked_as: str, doc: str) -> Any:
     """A window with fixed coefficients of :func:`general_cosine`."""
 
-    def window(
-        M: int,
-        *,
-        sym: bool = True,
-        dtype: Any = None,
-        layout: Any = torch.strided,
-        device: Any = None,
-        requires_grad: bool = False,
-    ) -> Tensor:
-        return _cosines(checked_as, M, a, sym, dtype, layout, device, requires_grad)
+    def window(M: int, options: dict[str, Any], *, sym: bool = True) -> Tensor:
+        return _cosines(checked_as, M, options, a, sym)
 
     window.__name__ = window.__qualname__ = name
     window.__doc__ = doc
-    return window
+    return _window(window)
 
 
 _GENERAL = "general_cosine"

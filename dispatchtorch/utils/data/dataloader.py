@@ -6,6 +6,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import cycle
 from typing import Any, Generic, TypeVar
 
@@ -328,6 +329,12 @@ def _pins(loader: DataLoader[Any]) -> bool:
     return False
 
 
+@cache
+def _warm_up() -> None:
+    """Binds what collating calls, once and not in each worker that is forked."""
+    default_collate([(torch.zeros(1), 0, 0.0)] * 2)
+
+
 class _BaseDataLoaderIter:
     """One pass over a loader, with the loader's options as they were at its start."""
 
@@ -434,6 +441,12 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         self._prefetch_factor = loader.prefetch_factor
         self._in_order = loader.in_order
         super().__init__(loader)
+        if self._collate_fn is default_collate:
+            _warm_up()
+        self._prime()
+        first: list[list[Any]] = [[] for _ in range(self._num_workers)]
+        for worker, task in self._due():
+            first[worker].append(task)
         jobs = (
             Assignment(
                 worker_id=i,
@@ -445,24 +458,29 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
                 collate_fn=self._collate_fn,
                 drop_last=self._drop_last,
                 init_fn=loader.worker_init_fn,
+                first=first[i],
             )
             for i in range(self._num_workers)
         )
         self._pool = Pool(loader.multiprocessing_context, jobs, self._prefetch_factor)
-        self._prime()
 
     def _reset(self, loader: DataLoader[Any]) -> None:
         super()._reset(loader)
         self._pool.resume()
         self._prime()
+        self._refill()
 
     def _prime(self) -> None:
         self._under_way: deque[int] = deque()
         self._active = set(range(self._num_workers))
         self._turns = cycle(range(self._num_workers))
-        self._refill()
 
     def _refill(self) -> None:
+        for worker, task in self._due():
+            self._pool.send(worker, task)
+
+    def _due(self) -> Iterator[tuple[int, Any]]:
+        """The tasks that give every worker its fill, and whom each is for."""
         limit = self._prefetch_factor
         while len(self._under_way) < limit * len(self._active):
             worker = next(self._turns)
@@ -473,8 +491,8 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
                 index = self._next_index()
             except StopIteration:
                 return
-            self._pool.send(worker, (index,))
             self._under_way.append(worker)
+            yield worker, (index,)
 
     def _next_data(self) -> Any:
         while self._under_way:

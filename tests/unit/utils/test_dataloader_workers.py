@@ -286,8 +286,10 @@ class Poison:
 
 
 def test_a_key_that_cannot_be_unpickled_is_an_error_and_no_hang():
-    loader = load([1, 2], sampler=[Poison(), 1], num_workers=1)
+    # Two batches ahead: those keys go along with the start, and the third in the pipe.
+    loader = load([1, 2], sampler=[0, 1, Poison(), 1], num_workers=1)
     batches = iter(loader)
+    assert [next(batches), next(batches)] == [1, 2]
     with pytest.raises(ValueError, match="invalid literal for int"):
         next(batches)
     assert list(batches) == [2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NoReturn
 
 import dispatchtorch as torch
@@ -86,7 +88,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All that a worker process is told when it starts."""
+    """All that a worker process is told when it starts.
+
+    ``first`` are its first tasks: with them it begins before its pipe is read.
+    """
 
     worker_id: int
     num_workers: int
@@ -97,6 +102,7 @@ class Assignment:
     collate_fn: Callable[[Any], Any]
     drop_last: bool
     init_fn: Callable[[int], None] | None
+    first: list[Any]
 
 
 def _seed_everything(base_seed: int, worker_id: int) -> int:
@@ -182,7 +188,7 @@ def _serve(job: Assignment, tasks: Any, results: Any) -> None:
     receive = _inbox(tasks)
     begin(first=True)
     ended = False
-    while (task := receive()) is not None:
+    for task in chain(job.first, iter(receive, None)):
         if isinstance(task, Exception):
             send(Reply.ERROR, ExceptionWrapper(task, where))
         elif task == "resume":
@@ -201,6 +207,9 @@ def worker_main(job: Assignment, tasks: Any, results: Any, max_segments: int) ->
     from .transport import Channel
 
     global _worker_info
+    # What was there before a fork stays, and its pages shared: a collection that went
+    # through it would copy them.
+    gc.freeze()
     torch.set_num_threads(1)
     seed = _seed_everything(job.base_seed, job.worker_id)
     _worker_info = WorkerInfo(job.worker_id, job.num_workers, seed, job.dataset)
