@@ -64,6 +64,7 @@ for _alias, _name in {
 }.items():  # fmt: skip
     globals()[_alias] = globals()[_name]
 newaxis = None
+legacy_contiguous_format = contiguous_format  # noqa: F405
 __version__ = _TorchVersion(__version__)
 
 # Names that live in modules which are imported when one of them is first used.
@@ -81,6 +82,7 @@ _LAZY = {
         "dispatchtorch.random": "manual_seed seed initial_seed get_rng_state "
         "set_rng_state Generator default_generator thread_safe_generator",
         "dispatchtorch.streams": "Stream Event",
+        "dispatchtorch._storage.base": "StorageBase",
         "dispatchtorch._tensor_str": "set_printoptions",
         "dispatchtorch.storage": "UntypedStorage TypedStorage FloatStorage DoubleStorage "
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
@@ -99,12 +101,13 @@ _LAZY = {
         "is_anomaly_check_nan_enabled is_anomaly_enabled is_conj "
         "is_deterministic_algorithms_warn_only_enabled is_distributed "
         "is_inference is_inference_mode_enabled is_neg is_signed "
-        "is_vulkan_available is_warn_always_enabled resize_as_ "
+        "is_vulkan_available is_warn_always_enabled resize_as_ resize_as_sparse_ "
         "set_anomaly_enabled set_deterministic_debug_mode "
         "set_float32_matmul_precision set_flush_denormal "
         "set_num_interop_threads set_warn_always sym_constrain_range "
         "sym_constrain_range_for_size sym_float sym_int sym_ite sym_max "
         "sym_min sym_not sym_sqrt sym_sum use_deterministic_algorithms",
+        "dispatchtorch.utils.dlpack": "to_dlpack",
         "dispatchtorch._tensor_types": "BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor "
         "FloatTensor HalfTensor IntTensor LongTensor ShortTensor tensortype",
         "dispatchtorch.nn._recurrent": "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh "

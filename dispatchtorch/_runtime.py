@@ -50,6 +50,7 @@ __all__ = [
     "is_vulkan_available",
     "is_warn_always_enabled",
     "resize_as_",
+    "resize_as_sparse_",
     "set_anomaly_enabled",
     "set_deterministic_debug_mode",
     "set_float32_matmul_precision",
@@ -281,6 +282,11 @@ def detach(input: Tensor) -> Tensor:
 def detach_(input: Tensor) -> Tensor:
     """Takes a tensor's history away."""
     return input.detach_()  # type: ignore[no-any-return, attr-defined]
+
+
+def resize_as_sparse_(input: Tensor, the_template: Tensor) -> Tensor:
+    """``Tensor.resize_as_sparse_`` as a function."""
+    return input.resize_as_sparse_(the_template)  # type: ignore[no-any-return, attr-defined]
 
 
 def resize_as_(

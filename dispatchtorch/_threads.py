@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from dispatchtorch import _settings
@@ -40,7 +41,11 @@ def in_shares(part: Callable[[int, int], None], size: int, step: int) -> None:
     share = -(-steps // count) * step
     starts = range(share, size, share)
     pool = _pool(count - 1)
-    waiting = [pool.submit(_work, part, i, min(i + share, size)) for i in starts]
+    # Threads have NumPy's error settings, and what else is in a context, from the caller.
+    waiting = [
+        pool.submit(copy_context().run, _work, part, i, min(i + share, size))
+        for i in starts
+    ]
     try:
         _work(part, 0, min(share, size))
     finally:

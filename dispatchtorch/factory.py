@@ -63,7 +63,8 @@ def tensor(
         )
         return finish(made, requires_grad)
     if device is None and hasattr(data, "__cuda_array_interface__"):
-        return finish(from_dlpack(data).clone(), requires_grad)
+        made = _of_device_array(data).clone()
+        return finish(made if dtype is None else made.to(as_dtype(dtype)), requires_grad)
     array = host_array(data, None if dtype is None else as_dtype(dtype))
     return _on_device(array, device, requires_grad)
 
@@ -339,6 +340,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         if backend.is_host:
             t = from_numpy(data)
             return t if wanted is None else t.to(wanted)
+    if hasattr(data, "__cuda_array_interface__"):
+        made = _of_device_array(data)
+        target = made.device if device is None else device
+        return made.to(target, made.dtype if wanted is None else wanted)
     return tensor(data, dtype=wanted, device=device)
 
 
@@ -507,6 +512,20 @@ def _imported(source: Any) -> Tensor:
         if take is not None and backend.is_available():
             return wrap(take(source), backend)
     raise RuntimeError(f"no installed device takes DLPack memory of device type {kind}")
+
+
+def _of_device_array(source: Any) -> Tensor:
+    """A tensor over the memory of another library's array on a device."""
+    if hasattr(source, "__dlpack__"):
+        return from_dlpack(source)
+    from dispatchtorch.plugins import manager
+
+    for name in manager.accelerators():
+        backend = get_backend(name)
+        take = getattr(backend, "from_cuda_array_interface", None)
+        if take is not None and backend.is_available():
+            return wrap(take(source), backend)
+    raise RuntimeError("no installed device takes __cuda_array_interface__")
 
 
 class _Capsule:

@@ -8,6 +8,7 @@ from typing import Any
 from dispatchtorch.interception import overridable as _overridable
 from dispatchtorch.lift import broadcast_shapes as _broadcast_shapes
 from dispatchtorch.ops._common import torch
+from dispatchtorch.signatures import type_name
 from dispatchtorch.size import Size
 
 __all__ = [
@@ -43,7 +44,18 @@ def __getattr__(name: str) -> Any:
 def _listed(tensors: Any) -> list[Any]:
     """Tensors given one by one, or as one list."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
-        return list(tensors[0])
+        tensors = tensors[0]
+    return _checked(tensors)
+
+
+def _checked(tensors: Any) -> list[Any]:
+    """A list of tensors; TypeError that names the first item that is none."""
+    for i, each in enumerate(tensors):
+        if not hasattr(each, "_keys"):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got "
+                f"{type_name(each)}"
+            )
     return list(tensors)
 
 
@@ -74,6 +86,10 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
     """The coordinates of a grid, from vectors (or numbers) of coordinates along axes."""
     listed = _listed(tensors)
+    if indexing is not None and not isinstance(indexing, str):
+        raise TypeError(
+            f"meshgrid(): argument 'indexing' must be str, not {type_name(indexing)}"
+        )
     if indexing is None:
         import warnings
 
@@ -117,7 +133,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Any, ...]:
 
 def cartesian_prod(*tensors: Any) -> Any:
     """All choices of one element of each vector, one row each."""
-    for t in tensors:
+    for t in _checked(tensors):
         if t.ndim != 1:
             raise RuntimeError(
                 "Expect a 1D vector, but got shape " + str(list(t._shape))
@@ -137,6 +153,8 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, 
     """Pieces of one length along a dim (the last may be shorter), or of given lengths."""
     pieces = split_size_or_sections
     if isinstance(pieces, int) or hasattr(pieces, "_keys"):
+        return tensor.split(pieces, dim)  # type: ignore[no-any-return]
+    if not hasattr(tensor, "_keys"):
         return tensor.split(pieces, dim)  # type: ignore[no-any-return]
     return torch.split_with_sizes(tensor, pieces, dim)  # type: ignore[no-any-return]
 

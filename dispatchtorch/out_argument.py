@@ -155,6 +155,11 @@ _NO_GRADIENT = {
     "softmax": "aten::softmax", "square": "pow", "take_along_dim": "gather",
     "diag": "aten::diagonal_copy", "hstack": "cat", "vstack": "cat", "dstack": "cat", "column_stack": "cat",
     "range": "aten::range", "_chunk_cat": "aten::_chunk_cat",
+    **{
+        name: f"aten::{name}"
+        for name in """bitwise_and bitwise_or bitwise_xor bitwise_left_shift
+        bitwise_right_shift gcd lcm""".split()
+    },
 }  # fmt: skip
 
 # Operators that compute in the dtype of ``out`` where no other is asked for.
@@ -185,7 +190,8 @@ _CPP = {
 def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     """Runs an operator and writes its result to ``out`` (a tensor, or several)."""
     outs = _as_outs(op, out, args)
-    history = args if "nondifferentiable" in op.tags else (*outs, *args)
+    silent = "nondifferentiable" in op.tags and op.name not in _NO_GRADIENT
+    history = args if silent else (*outs, *args)
     if state.grad_enabled() and _requires_grad(history):
         name = _NO_GRADIENT.get(op.full_name) or _NO_GRADIENT.get(op.name, op.name)
         if name == op.name and ("factory" in op.tags or name.endswith("_copy")):
@@ -206,7 +212,9 @@ def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     results = result if isinstance(result, tuple | list) else (result,)
     with state.exclude(AUTOGRAD | VIEW):
         for target, source in zip(outs, results, strict=True):
-            _store(op, target, source)
+            _check_target(op, target, source)
+        for target, source in zip(outs, results, strict=True):
+            _store(target, source)
     if isinstance(out, Tensor):
         return out
     return _named(type(result))(outs) if isinstance(result, tuple) else None
@@ -280,6 +288,8 @@ def _check_dtype(op: Operator, wanted: dtypes.dtype, own: dtypes.dtype) -> None:
     if own is wanted:
         return
     text = _EXACT_OF.get(op.full_name) or _EXACT_OF.get(op.name)
+    if text is None and op.name.startswith("fft_") and "factory" not in op.tags:
+        text = _transform_text(op.name[4:], wanted, own)
     if text is None and op.name in _ONLY_BOOL and own is not dtypes.uint8:
         text = "{name} only supports bool tensor for result, got: {Own}"
     if text is None and not can_cast(wanted, own):
@@ -287,6 +297,17 @@ def _check_dtype(op: Operator, wanted: dtypes.dtype, own: dtypes.dtype) -> None:
     if text is not None:
         kind = TypeError if text.startswith("torch.cat()") else RuntimeError
         raise kind(_filled(text, op.name, wanted, own))
+
+
+def _transform_text(
+    name: str, wanted: dtypes.dtype, own: dtypes.dtype
+) -> str | None:
+    """What a Fourier transform says of an ``out`` of another kind than its result."""
+    if own.category == wanted.category:
+        return None
+    name = {"ifft2": "fftn", "ifftn": "fftn"}.get(name, name.replace("2", "n"))
+    kind = "complex" if wanted.is_complex else "floating point"
+    return f"{name} expects a {kind} output tensor, but got {{Own}}"
 
 
 def _named(kind: type) -> Any:
@@ -306,7 +327,8 @@ def uncastable(full_name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> Runti
     return RuntimeError(_filled(text, name, wanted, own))
 
 
-def _store(op: Operator, target: Tensor, source: Tensor) -> None:
+def _check_target(op: Operator, target: Tensor, source: Tensor) -> None:
+    """RuntimeError where a result can't be written to the tensor given for it."""
     if target._backend is not source._backend:
         if op.name in ("argmax", "argmin", "topk") or op.full_name[3:] == ".dim":
             raise RuntimeError(
@@ -318,6 +340,9 @@ def _store(op: Operator, target: Tensor, source: Tensor) -> None:
             "but cross-device copies are not allowed!"
         )
     _check_dtype(op, source.dtype, target.dtype)
+
+
+def _store(target: Tensor, source: Tensor) -> None:
     if target._shape != source._shape:
         if target.numel():
             warnings.warn(
@@ -330,7 +355,20 @@ def _store(op: Operator, target: Tensor, source: Tensor) -> None:
                 stacklevel=user_level(),
             )
         target.resize_(source._shape)
+        if not source.is_contiguous() and _dense(source):
+            target.as_strided_(source._shape, source.stride())
     target.copy_(source)
+
+
+def _dense(t: Tensor) -> bool:
+    """Whether elements fill a piece of memory, in whatever order of dims."""
+    step = 1
+    for stride, size in sorted(zip(t.stride(), t._shape, strict=True)):
+        if size != 1:
+            if stride != step:
+                return False
+            step *= size
+    return True
 
 
 # Memory that is written and read at once.

@@ -65,6 +65,7 @@ def reject(
         made = _with_tensors(op, args)
         if made is not None:
             return op(*made[:2], **given_arguments(op, made)[1])
+    _touch(op, function, args)
     form = "method" if parameters(function)[:1] == ("self",) else "function"
     first = op.schema.arguments[0]
     if form == "method" and not fits(args[0], first):
@@ -78,7 +79,9 @@ def reject(
         keywords = {a.name: v for a, v in values if a.kwonly and v is not a.default}
     else:
         positional, keywords = given_arguments(op, args, by_name=True)
-    raise_mismatch(packets.get(op.name) or op, form, positional, keywords)
+    public = getattr(function, "public", function)
+    packet = getattr(public, "packet", None) or packets.get(op.name) or op
+    raise_mismatch(packet, form, positional, keywords)
     for i, (argument, value) in enumerate(zip(op.schema.arguments, args, strict=True)):
         if not fits(value, argument):
             raise TypeError(
@@ -88,17 +91,77 @@ def reject(
     raise TypeError(f"{op.name}(): can't take the arguments {args!r}")
 
 
-def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> TypeError | None:
+# Functions that PyTorch writes in Python, with the attribute of tensors that they use
+# first: what has none fails there, as an AttributeError.
+_TOUCHED = {
+    "glu": "dim",
+    "max_pool3d_with_indices": "is_cuda",
+    "norm": "layout",
+    "stft": "dim",
+    "tensordot": "dim",
+}
+
+
+def _touch(op: Operator, function: Any, args: tuple[Any, ...]) -> None:
+    """AttributeError for no tensor where PyTorch's function asks it for an attribute."""
+    attribute = _TOUCHED.get(op.name)
+    if attribute is None or parameters(function)[:1] == ("self",):
+        return
+    for value, argument in zip(args, op.schema.arguments, strict=True):
+        wanted = argument.base == "Tensor" and not argument.optional
+        if wanted and value is not REQUIRED:
+            getattr(value, attribute)
+
+
+def mismatch(op: Operator, function: Any, args: tuple[Any, ...]) -> Exception | None:
     """The error of a call that failed in a kernel, if it was the arguments' fault."""
     pairs = zip(op.schema.arguments, args, strict=True)
     if op.name in _UNCHECKED or all(may_fit(value, a) for a, value in pairs):
-        return None
+        return _complex_number(op, args)
     try:
         reject(op, function, args)
     except TypeError as error:
         error.__context__ = None  # the kernel's error, that this one stands for
         return error.with_traceback(None)
     return None
+
+
+# Operators that take a number as this C type: "own" is the first operand's.
+_NUMBER_TYPES = {
+    **dict.fromkeys(("celu", "clamp", "rrelu", "softshrink"), "double"),
+    **dict.fromkeys(
+        """addbmm addmm addmv addr baddbmm elu hardshrink leaky_relu lerp
+        threshold""".split(),
+        "own",
+    ),
+}
+_NO_COMPLEX_NORM = ": Expected a non-complex scalar as the order of norm."
+_NORMS = {
+    "linalg_vector_norm": "linalg.vector_norm",
+    "linalg_norm": "linalg.matrix_norm",
+    "linalg_matrix_norm": "linalg.matrix_norm",
+    "norm": "linalg.vector_norm",
+}
+
+
+def _complex_number(op: Operator, args: tuple[Any, ...]) -> Exception | None:
+    """The error of a complex number where a real one is wanted."""
+    name = op.name.rstrip("_")
+    kind = _NUMBER_TYPES.get(name)
+    if (kind is None and name not in _NORMS) or not any(
+        type(value) is complex for value in args
+    ):
+        return None
+    if kind is None:
+        return RuntimeError(_NORMS[name] + _NO_COMPLEX_NORM)
+    dtype = args[0].dtype
+    if dtype.is_complex:
+        return None
+    if kind == "own":
+        from dispatchtorch.ops._common import c_type
+
+        kind = c_type(dtype)
+    return RuntimeError(f"value cannot be converted to type {kind} without overflow")
 
 
 _CHECKED = frozenset(

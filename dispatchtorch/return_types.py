@@ -10,7 +10,7 @@ from typing import Any
 
 from dispatchtorch.lift.returns import named_returns
 
-__all__ = [
+__all__ = [  # noqa: F822
     "all_return_types",
     "pytree_register_structseq",
 ]

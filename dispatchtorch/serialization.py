@@ -166,7 +166,10 @@ def load(
         _check_dill_version(pickle_module)
     with _opened(f) as file:
         try:
-            if not _is_zip(file):
+            zipped = _is_zip(file)
+            if weights_only:
+                _refuse_arguments(pickle_load_args, zipped)
+            if not zipped:
                 if mmap:
                     name = f"{f}, " if isinstance(f, (str, os.PathLike)) else ""
                     raise RuntimeError(
@@ -190,6 +193,14 @@ def load(
             if not weights_only:
                 raise
             raise explain(error) from None
+
+
+def _refuse_arguments(given: dict[str, Any], zipped: bool) -> None:
+    """TypeError for what the restricted unpickler doesn't take, in PyTorch's words."""
+    for name in given:
+        if name != "encoding":
+            who = "Unpickler.__init__" if zipped else "load"
+            raise TypeError(f"{who}() got an unexpected keyword argument '{name}'")
 
 
 def _decide_weights_only(weights_only: bool | None, pickle_module: Any) -> bool:

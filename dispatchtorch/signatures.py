@@ -7,6 +7,7 @@ one, the message names the argument; with several (or none), it lists the signat
 
 from __future__ import annotations
 
+import keyword
 from typing import Any
 
 from dispatchtorch.dispatch.codegen import fits, has_out, parameter_names
@@ -32,25 +33,65 @@ _EXPECTED = {
     "Layout": "torch.layout",
 }
 # Operators that take a number for a tensor without a signature that says so.
-_NUMBER_UNLISTED = frozenset("add sub mul multiply subtract true_divide".split())
+_NUMBER_UNLISTED = frozenset("add sub mul".split())
 # What also has signatures that PyTorch takes and doesn't list.
 _UNLISTED_TOO = frozenset(
     """add sub addbmm addcdiv addcmul addmm addmv addr baddbmm saddmm sspaddmm add_ sub_
-    addbmm_ addcdiv_ addcmul_ addmm_ addmv_ addr_ baddbmm_""".split()
+    addbmm_ addcdiv_ addcmul_ addmm_ addmv_ addr_ baddbmm_ copy_""".split()
 )
 # A number on the left, of which PyTorch lists no ``out``.
 _LEFT_WITHOUT_OUT = frozenset(
     """bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift
     remainder""".split()
 )
-_RIGHT_WITHOUT_OUT = frozenset(["floor_divide"])
+_RIGHT_WITHOUT_OUT = frozenset("floor_divide multiply true_divide".split())
+# Signatures that PyTorch lists in another order than they are tried in here.
+_ORDER = {
+    "bernoulli_": (1, 0),
+    "repeat_interleave": (1, 0),
+    **dict.fromkeys(("std", "var", "std_mean", "var_mean"), (1, 0, 2)),
+    "random_": (0, 2, 1),
+}
 # What PyTorch lists where its overloads aren't ours.
 _DIVISION = (
     "div(Tensor self, Tensor other) -> Tensor",
     "div(Tensor self, Tensor other, *, str rounding_mode) -> Tensor",
     "div(Tensor self, Scalar other, *, str rounding_mode) -> Any",
 )
+_CONV = "(Tensor input, Tensor weight, Tensor? bias=None, int[1] stride=1, "
+_SCATTER = "(Tensor self, int dim, Tensor index, "
+_SUBTRACT = (
+    "subtract(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor",
+    "subtract(Tensor self, Scalar other, Scalar alpha=1) -> Any",
+)
+_MOVE = (
+    "movedim(Tensor self, int source, int destination) -> Any",
+    "movedim(Tensor self, int[] source, int[] destination) -> Any",
+)
+_SCATTERS = (
+    f"scatter{_SCATTER}Tensor src) -> Tensor",
+    f"scatter{_SCATTER}Tensor src, *, str reduce) -> Tensor",
+    f"scatter{_SCATTER}Scalar value) -> Tensor",
+    f"scatter{_SCATTER}Scalar value, *, str reduce) -> Tensor",
+)
 _LISTED = {
+    **{
+        name: (
+            f"{name}{_CONV}int[1] padding=0, int[1] dilation=1, int groups=1) -> Any",
+            f"{name}{_CONV}str padding='valid', int[1] dilation=1, int groups=1) -> Any",
+        )
+        for name in ("conv1d", "conv2d", "conv3d")
+    },
+    "movedim": _MOVE,
+    "moveaxis": _MOVE,
+    "narrow": (
+        "narrow(Tensor self, int dim, Tensor start, int length) -> Any",
+        "narrow(Tensor self, int dim, int start, int length) -> Any",
+    ),
+    "scatter": _SCATTERS,
+    "scatter_": _SCATTERS,
+    "subtract": _SUBTRACT,
+    "subtract_": _SUBTRACT,
     **{
         name: (
             f"{name}(Tensor self) -> Tensor",
@@ -167,6 +208,8 @@ def expected_type(argument: Argument) -> str:
 def signatures_of(ops: list[Operator], name: str, form: str) -> list[Signature]:
     """The signatures that PyTorch lists for a name, as a function or a method."""
     found = []
+    if name in _ORDER and (name != "repeat_interleave" or form == "method"):
+        ops = [ops[i] for i in _ORDER[name]]
     if name in _LISTED:
         ops = [Operator(text, tags=frozenset(["out"])) for text in _LISTED[name]]
     for op in ops:
@@ -181,7 +224,7 @@ def signatures_of(ops: list[Operator], name: str, form: str) -> list[Signature]:
         for kinds in _kinds(shown, name in _NUMBER_UNLISTED, left):
             names_ = names[len(names) - len(shown) :]
             listed = [
-                Parameter(a, a.name if i == 0 and k == "Number" else n, k)
+                Parameter(a, _plain(a.name if i == 0 and k == "Number" else n), k)
                 for i, (a, n, k) in enumerate(zip(shown, names_, kinds, strict=True))
             ]
             without = (kinds[:1] == ["Number"] and name in _LEFT_WITHOUT_OUT) or (
@@ -189,6 +232,12 @@ def signatures_of(ops: list[Operator], name: str, form: str) -> list[Signature]:
             )
             found.append(Signature(listed, "" if without else out))
     return found
+
+
+def _plain(name: str) -> str:
+    """A parameter's name, without the mark of those that are Python's keywords."""
+    plain = name.removesuffix("_")
+    return plain if keyword.iskeyword(plain) else name
 
 
 def _kinds(
@@ -234,7 +283,7 @@ def raise_mismatch(
     lines = []
     for each in found:
         lines.append(f" * {each}")
-        if count and len(each.parts()) == count:
+        if count and max(len(each.parts()), 1) == count:
             types = _listed(shown, kwargs, each)
             lines.append(
                 "      didn't match because some of the arguments have invalid types: "
@@ -338,8 +387,11 @@ def _listed(
     if against and against.out:
         kinds["out"] = against.out
     named = type_with_items if against else type_name
+    places = (
+        [p.kind for p in against.parameters if not p.argument.kwonly] if against else []
+    )
     for i, value in enumerate(args):
-        kind = list(kinds.values())[i] if i < len(kinds) else ""
+        kind = places[i] if i < len(places) else ""
         parts.append(_marked(named(value), against and kind, ""))
     for name, value in kwargs.items():
         kind = kinds.get(name, "")

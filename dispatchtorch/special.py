@@ -32,9 +32,15 @@ def __getattr__(name: str) -> Any:
     if name not in _RENAMED and name not in _OWN:
         raise AttributeError(f"module 'torch.special' has no attribute '{name}'")
     import dispatchtorch
+    from dispatchtorch.dispatch.operator import Packet, packets
 
-    operator = _RENAMED.get(name, f"special_{name}")
-    made = globals()[name] = getattr(dispatchtorch, operator)
+    if name in _OWN:
+        made = getattr(dispatchtorch, f"special_{name}")
+    else:
+        found = packets[_RENAMED[name]]
+        alias = Packet(f"special_{name}", found.overloads, found.variants)
+        made = alias.callable("function")
+    globals()[name] = made
     return made
 
 

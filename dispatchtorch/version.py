@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__", "cuda", "debug", "git_version", "hip", "pytorch", "rocm", "xpu"]
+__all__ = [
+    "__version__",
+    "cuda",
+    "debug",
+    "git_version",
+    "hip",
+    "pytorch",
+    "rocm",
+    "xpu",
+]
 
 __version__ = "0.1.0"
 pytorch = "2.13.0"

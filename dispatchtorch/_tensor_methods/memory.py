@@ -13,6 +13,7 @@ from dispatchtorch.dispatch import state
 from dispatchtorch.memory_format import preserve_format
 from dispatchtorch.ops._common import c_type, contiguous_strides, torch
 from dispatchtorch.ops.creation import torch_memory_format_strides
+from dispatchtorch.signatures import type_name
 from dispatchtorch.tensor import Tensor, wrap
 
 __all__: list[str] = []
@@ -100,9 +101,16 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 @method
-def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+def resize_as_(
+    self: Tensor, the_template: Tensor, *, memory_format: Any = None
+) -> Tensor:
     """Resized to the shape of another tensor."""
-    return self.resize_(other._shape, memory_format=memory_format)
+    if not isinstance(the_template, Tensor):
+        raise TypeError(
+            "resize_as_(): argument 'the_template' (position 1) must be Tensor, not "
+            f"{type_name(the_template)}"
+        )
+    return self.resize_(the_template._shape, memory_format=memory_format)
 
 
 @method

@@ -95,6 +95,23 @@ def sparse_resize_(self: Tensor, size: Any, sparse_dim: int, dense_dim: int) -> 
 
 
 @method
+def resize_as_sparse_(self: Tensor, other: Tensor) -> Tensor:
+    """Gives a COO tensor the size and the split of dims of another one."""
+    template = _coo(other, "resize_as_sparse_")
+    mine = _coo(self, "resize_as_sparse_")
+    dense = len(template.shape) - template.sparse_dim
+    if (mine.shape, mine.sparse_dim) != (template.shape, template.sparse_dim):
+        self.sparse_resize_(template.shape, template.sparse_dim, dense)
+    return self
+
+
+@method
+def to_sparse_coo(self: Tensor) -> Tensor:
+    """The tensor by coordinates: :meth:`to_sparse`."""
+    return self.to_sparse()
+
+
+@method
 def sparse_resize_and_clear_(
     self: Tensor, size: Any, sparse_dim: int, dense_dim: int
 ) -> Tensor:

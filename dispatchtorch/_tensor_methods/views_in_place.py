@@ -12,14 +12,9 @@ __all__: list[str] = []
 
 def _view_in_place(name: str) -> None:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.requires_grad and self.grad_fn is None:
-            from dispatchtorch.dispatch.state import grad_enabled
+        from dispatchtorch.autograd.views import check_inplace
 
-            if grad_enabled():
-                raise RuntimeError(
-                    "a leaf Variable that requires grad is being used in an in-place "
-                    "operation."
-                )
+        check_inplace(self)
         seen = getattr(self, name)(*args, **kwargs)
         self._data, self._edge, self._keys = seen._data, seen._edge, seen._keys
         if self._base is None:

@@ -55,7 +55,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError:
             pass
     if name == "Variable":
-        from dispatchtorch.tensor import Tensor
+        from dispatchtorch.autograd.variable import Variable
 
-        return Tensor
+        return Variable
     raise AttributeError(f"module 'torch.autograd' has no attribute {name!r}")

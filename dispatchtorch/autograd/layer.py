@@ -131,7 +131,11 @@ def _saved_names(derivative: Derivative) -> str:
 def _without_derivative(op: Operator, inner: Kernel) -> Kernel:
     """Runs, and complains only when somebody asks for the gradient."""
 
+    writes = "inplace" in op.tags
+
     def kernel(*args: Any) -> Any:
+        if writes:
+            check_inplace(args[0])
         result = inner(*args)
         inputs = tuple(edge_of(a) for a in args)
         for i, t in enumerate(result if isinstance(result, tuple) else (result,)):

@@ -12,11 +12,30 @@ from dispatchtorch.backends import (
     cpu,
     cuda,
     cudnn,
+    cusparselt,
+    kleidiai,
+    mha,
     mkl,
     mkldnn,
     mps,
+    nnpack,
     openmp,
     opt_einsum,
+    quantized,
 )
 
-__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
+__all__ = [
+    "cpu",
+    "cuda",
+    "cudnn",
+    "cusparselt",
+    "kleidiai",
+    "mha",
+    "mkl",
+    "mkldnn",
+    "mps",
+    "nnpack",
+    "openmp",
+    "opt_einsum",
+    "quantized",
+]

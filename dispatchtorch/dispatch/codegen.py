@@ -245,7 +245,7 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         if op.schema.arguments[varargs].default is REQUIRED:
             lines.append(f"    elif not {only}: missing({name}, {only!r})")
             constants["missing"] = _missing
-        lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r})")
+        lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r}, {only})")
     if has_out(op, form):
         lines.append("    if out is not None:")
         lines.append(f"        return write_out(op, {name}, out, {call})")
@@ -307,8 +307,11 @@ def compile_entry(op: Operator, form: str) -> Kernel:
 _UNASKED = frozenset(["operator", "overload"])
 _NUMBERS = {
     "float": frozenset([int, float, bool]),
-    "Scalar": frozenset([int, float, bool, complex]),
+    "Scalar": frozenset([int, float, bool]),  # complex ones may be out of place
+    "complex": frozenset([int, float, bool, complex]),
 }
+# Views that arrays would give for more than ints.
+_LAX_VIEWS = frozenset(["select", "unfold"])
 _INTS = frozenset([int, tuple, list, type(None)])
 
 
@@ -321,7 +324,7 @@ def _doubts(
     int, a string for a flag.
     """
     found = []
-    view = form == "method" and "view" in op.tags
+    view = form == "method" and "view" in op.tags and op.name not in _LAX_VIEWS
     varargs = varargs_index(op, form)
     for i, (argument, name) in enumerate(zip(op.schema.arguments, names, strict=True)):
         base, default = argument.base, argument.default
@@ -331,6 +334,8 @@ def _doubts(
             if base == "int" and argument.size and default is None:
                 constants["INTS"] = _INTS
                 found.append(f"type({name}) not in INTS")
+            elif default is REQUIRED and not argument.optional and not view:
+                found.append(f"{name} is None")
         elif base == "bool":
             asked = f"{name} is not False and {name} is not True"
             found.append(asked + _unless_none(argument, name))
@@ -386,8 +391,8 @@ def _reject(op: Operator, function: Kernel, args: tuple[Any, ...]) -> Any:
 
 def _mismatch(
     op: Operator, function: Kernel, args: tuple[Any, ...]
-) -> TypeError | None:
-    found: TypeError | None = _operator.mismatch(op, function, args)  # type: ignore[attr-defined]
+) -> Exception | None:
+    found: Exception | None = _operator.mismatch(op, function, args)  # type: ignore[attr-defined]
     return found
 
 
@@ -437,7 +442,13 @@ def _missing(function: Kernel, name: str) -> None:
     )
 
 
-def _by_keyword(function: Kernel, compat: dict[str, Any], name: str) -> Any:
+def _by_keyword(
+    function: Kernel, compat: dict[str, Any], name: str, given: tuple[Any, ...]
+) -> Any:
+    if given and name in compat:
+        raise TypeError(
+            f"{function.__name__}() got multiple values for argument '{name}'"
+        )
     if len(compat) == 1 and name in compat:
         return (compat[name],)
     other = next(each for each in compat if each != name)
@@ -607,9 +618,9 @@ def fits_int(value: Any) -> bool:
         return True
     if isinstance(value, (bool, float)):
         return False
-    return hasattr(value, "__index__") and not (
-        hasattr(value, "_keys") and (value.ndim or value.is_floating_point())
-    )
+    if not hasattr(value, "__index__") or getattr(value, "ndim", 0):
+        return False
+    return not (hasattr(value, "_keys") and value.is_floating_point())
 
 
 def fits(value: Any, argument: Argument) -> bool:
@@ -674,7 +685,9 @@ def fits_scalar(value: Any, base: str) -> bool:
     if base == "Padding":
         return isinstance(value, (str, int, list, tuple))
     if base == "ScalarType":
-        return isinstance(value, dtypes.dtype) or value in (float, int, bool, complex)
+        return isinstance(value, dtypes.dtype) or (
+            isinstance(value, type) and value in _NUMBERS["complex"]
+        )
     if base in _NAMED:
         return any(each.__name__ == _NAMED[base] for each in type(value).__mro__)
     if base == "Device":

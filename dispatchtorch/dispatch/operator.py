@@ -258,6 +258,11 @@ class Packet:
                 made = codegen.compile_entry(self.overloads[0], form)
             else:
                 made = codegen.compile_packet(self, form)
+            made.packet = self  # type: ignore[attr-defined]
+            if self.name != self.overloads[0].name:  # an alias: errors say its name
+                made.__name__ = self.name
+                owner = "Tensor." if made.__qualname__.startswith("Tensor.") else ""
+                made.__qualname__ = owner + self.name
             self._callables[form] = made
         return made
 

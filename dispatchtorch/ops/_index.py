@@ -63,6 +63,7 @@ FAMILIES: dict[str, str] = {
     "dropout": """
         alpha_dropout alpha_dropout_ dropout dropout_ feature_alpha_dropout
         feature_alpha_dropout_ feature_dropout feature_dropout_ native_dropout
+        native_dropout_backward
     """,
     "einsum": """
         _einsum
@@ -166,10 +167,10 @@ FAMILIES: dict[str, str] = {
         soft_margin_loss soft_margin_loss_backward triplet_margin_loss
     """,
     "normalization": """
-        _native_batch_norm_legit batch_norm group_norm instance_norm layer_norm
-        native_batch_norm native_batch_norm_backward native_group_norm
-        native_group_norm_backward native_layer_norm native_layer_norm_backward
-        rms_norm
+        _batch_norm_with_update _native_batch_norm_legit batch_norm group_norm
+        instance_norm layer_norm native_batch_norm native_batch_norm_backward
+        native_group_norm native_group_norm_backward native_layer_norm
+        native_layer_norm_backward rms_norm
     """,
     "padding": """
         _pad_circular constant_pad_nd pad reflection_pad1d reflection_pad2d
@@ -214,8 +215,8 @@ FAMILIES: dict[str, str] = {
     "pool": """
         _avg_pool2d _avg_pool3d _avg_pool_backward _max_pool2d _max_pool3d
         _picked_backward avg_pool1d avg_pool2d avg_pool3d max_pool1d
-        max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
-        max_pool3d_with_indices
+        max_pool1d_with_indices max_pool2d max_pool2d_with_indices
+        max_pool2d_with_indices_backward max_pool3d max_pool3d_with_indices
     """,
     "random": """
         bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial
@@ -271,12 +272,14 @@ FAMILIES: dict[str, str] = {
         unique_consecutive where
     """,
     "sparse": """
-        _coalesce _indices _sparse_compressed _sparse_coo_tensor_with_dims_and_tensors
-        _sparse_mask _sparse_product _sparse_softmax _sparse_sum _sparse_values_at
-        _sparse_with_values _to_dense _to_sparse _values ccol_indices coalesce
-        col_indices crow_indices dsmm hsmm hspmm indices row_indices saddmm smm
-        sparse_mask spmm sspaddmm to_dense to_sparse to_sparse_bsc to_sparse_bsr
-        to_sparse_csc to_sparse_csr values
+        _coalesce _from_sparse _indices _sparse_compressed
+        _sparse_coo_tensor_with_dims_and_tensors _sparse_mask _sparse_product
+        _sparse_softmax _sparse_sum _sparse_values_at _sparse_with_values _to_dense
+        _to_sparse _values ccol_indices ccol_indices_copy coalesce col_indices
+        col_indices_copy crow_indices crow_indices_copy dsmm hsmm hspmm indices
+        indices_copy row_indices row_indices_copy saddmm smm sparse_mask spmm sspaddmm
+        to_dense to_sparse to_sparse_bsc to_sparse_bsr to_sparse_csc to_sparse_csr
+        values values_copy
     """,
     "special": """
         _special digamma digamma_ erfc erfc_ erfinv erfinv_ i0 i0_ igamma igamma_

@@ -7,6 +7,7 @@ from typing import Any
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.ops._common import as_ints, numel_of, torch
+from dispatchtorch.memory_format import channels_last_3d
 from dispatchtorch.ops._formats import has_channels_last, in_format_of, own
 from dispatchtorch.ops._history import linked
 from dispatchtorch.ops.padding import int_line, line
@@ -175,8 +176,11 @@ def _declare(dims: int) -> None:
 
 
 def _sizes(output_size: Any, dims: int, wrong: str) -> tuple[int, ...]:
+    if type(output_size) is int:
+        return (output_size,) * dims
+    if output_size is None:
+        raise TypeError("object of type 'NoneType' has no len()")
     values = as_ints(output_size)
-    values = values * dims if len(values) == 1 else values
     if len(values) != dims:
         raise RuntimeError(wrong)
     return values
@@ -186,6 +190,8 @@ def _mean(x: Any, dims: int) -> Any:
     """The mean of whole images, with channels last where the input has them there."""
     made = x.mean(tuple(range(-dims, 0)), True)
     if x.ndim == dims + 2 and has_channels_last(x):
+        if dims == 3:
+            return made.clone(memory_format=channels_last_3d)
         c = x._shape[1]
         return made.as_strided(made._shape, (c, 1, *[c] * dims))
     return made

@@ -33,12 +33,14 @@ __all__: list[str] = []
 )
 def baddbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2)``."""
+    for t, dim in ((batch1, 0), (batch1, 1), (batch2, 2)):
+        wrap_dim(dim, t.ndim, wrap_scalar=False)
     x, y = batch1._shape, batch2._shape
     if batch1.ndim == 3 and batch2.ndim == 3:
         self = self.expand((x[0], x[1], y[2]))
     else:
         self = self.expand((y[0], x[-2], y[-1]))
-    if self.dtype is not batch1.dtype and batch1.dtype is batch2.dtype:
+    if self.dtype is not batch1.dtype:
         raise RuntimeError(
             f"Input dtypes must be the same, got: input {_cpp(self)}, batch1: "
             f"{_cpp(batch1)}, batch2: {_cpp(batch2)}"
@@ -68,6 +70,8 @@ derive(
 )
 def addbmm(self, batch1, batch2, *, beta, alpha):
     """``beta * self + alpha * (batch1 @ batch2).sum(0)``."""
+    for t, dim in ((batch1, 1), (batch2, 2)):
+        wrap_dim(dim, t.ndim, wrap_scalar=False)
     for t, label in ((batch1, "batch1"), (batch2, "batch2")):
         if t.ndim != 3:
             raise RuntimeError(f"{label} must be a 3D tensor")
@@ -81,11 +85,12 @@ def addbmm(self, batch1, batch2, *, beta, alpha):
             f"Incompatible matrix sizes for bmm ({x[1]}x{x[2]} and {y[1]}x{y[2]})"
         )
     self = self.expand((x[1], y[2]))
-    if self.dtype is not batch2.dtype:
-        raise RuntimeError(
-            "self and mat2 must have the same dtype, but got "
-            f"{scalar_type_name(self.dtype)} and {scalar_type_name(batch2.dtype)}"
-        )
+    for label, t in (("self", self), ("mat1", batch1)):
+        if t.dtype is not batch2.dtype:
+            raise RuntimeError(
+                f"{label} and mat2 must have the same dtype, but got "
+                f"{scalar_type_name(t.dtype)} and {scalar_type_name(batch2.dtype)}"
+            )
 
     def multiply(a: Any, b: Any) -> Any:
         return a.bmm(b).sum(0, dtype=a.dtype)
@@ -375,7 +380,7 @@ def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
             dtypes.INT,
             dtypes.COMPLEX,
         )
-    if compute_mode not in _MODES:
+    if compute_mode not in tuple(_MODES):
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     mode = _MODES[compute_mode]
     for t, label in ((x1, "X1"), (x2, "X2")):

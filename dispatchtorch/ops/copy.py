@@ -83,7 +83,7 @@ def expanded(backend: Backend, source: Any, shape: tuple[int, ...]) -> Any:
 
 
 copy_ = primitive(
-    "copy_(Tensor(a!) self, Tensor src, bool non_blocking=False) -> Tensor(a!)",
+    "copy_(Tensor(a!) self, Tensor other, bool non_blocking=False) -> Tensor(a!)",
     lift=_Copy(),
     tags="inplace mixed_devices no_fallback",
     variants="method",
@@ -92,7 +92,7 @@ derive(
     copy_,
     name_="CopyBackwards",
     self=lambda grad: grad.new_zeros(grad._shape),
-    src=lambda grad, src_options: grad.to(src_options[1]),
+    other=lambda grad, other_options: grad.to(other_options[1]),
 )
 
 

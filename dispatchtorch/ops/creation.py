@@ -126,6 +126,8 @@ def empty(size, *, dtype, layout, device, pin_memory, requires_grad, memory_form
         if strides is not None:
             made = made.as_strided(shape, strides)
             made._base = None
+    if pin_memory:
+        made = made.pin_memory()
     return finish(made, requires_grad)
 
 
@@ -250,7 +252,11 @@ def full(size, fill_value, *, dtype, layout, device, pin_memory, requires_grad):
             f"{type(fill_value).__name__}"
         )
     made = torch.empty(
-        size, dtype=full_dtype(fill_value, dtype), layout=layout, device=device
+        size,
+        dtype=full_dtype(fill_value, dtype),
+        layout=layout,
+        device=device,
+        pin_memory=pin_memory,
     )
     return finish(made.fill_(fill_value), requires_grad)
 
@@ -261,8 +267,9 @@ def full(size, fill_value, *, dtype, layout, device, pin_memory, requires_grad):
 def zeros(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of zeros."""
     size = check_size(size, "zeros")
-    check_pinned(pin_memory)
-    made = torch.empty(size, dtype=dtype, layout=layout, device=device)
+    made = torch.empty(
+        size, dtype=dtype, layout=layout, device=device, pin_memory=pin_memory
+    )
     return finish(made.fill_(0), requires_grad)
 
 
@@ -272,8 +279,9 @@ def zeros(size, *, dtype, layout, device, pin_memory, requires_grad):
 def ones(size, *, dtype, layout, device, pin_memory, requires_grad):
     """A tensor of ones."""
     size = check_size(size, "ones")
-    check_pinned(pin_memory)
-    made = torch.empty(size, dtype=dtype, layout=layout, device=device)
+    made = torch.empty(
+        size, dtype=dtype, layout=layout, device=device, pin_memory=pin_memory
+    )
     return finish(made.fill_(1), requires_grad)
 
 

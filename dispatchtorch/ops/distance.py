@@ -8,7 +8,13 @@ from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import broadcast_shapes, result_type
-from dispatchtorch.ops._common import numel_of, scalar_type_name, torch, wrap_dim
+from dispatchtorch.ops._common import (
+    c_type,
+    numel_of,
+    scalar_type_name,
+    torch,
+    wrap_dim,
+)
 from dispatchtorch.ops.statistics import norm_backward
 
 
@@ -19,7 +25,7 @@ from dispatchtorch.ops.statistics import norm_backward
 def cosine_similarity(x1, x2, dim, eps):
     """The cosine of the angle between vectors along a dim."""
     kind = result_type([x1, x2])
-    if kind.category <= dtypes.INT:
+    if kind.category != dtypes.FLOAT:
         raise RuntimeError(
             "expected common dtype to be floating point, yet common dtype is "
             f"{scalar_type_name(kind)}"
@@ -62,6 +68,11 @@ def _check_bilinear(input1: Any, input2: Any, weight: Any, bias: Any) -> None:
                 f"bilinear(): input batch dimensions do not match at dim {i}: got {a} "
                 f"and {b}"
             )
+    tensors = {"input1": input1, "input2": input2, "weight": weight, "bias": bias}
+    kinds = {name: t.dtype for name, t in tensors.items() if t is not None}
+    if len(set(kinds.values())) > 1:
+        got = ", ".join(f"{name}: {c_type(kind)}" for name, kind in kinds.items())
+        raise RuntimeError(f"All tensors must have the same dtype, got {got}")
     for name, t, at in (("input1", input1, 1), ("input2", input2, 2)):
         wanted = weight._shape[wrap_dim(at, weight.ndim)]
         if t._shape[-1] != wanted:

@@ -115,6 +115,21 @@ def native_dropout(input, p, train):
     return input * kept * (0.0 if p == 1 else 1 / (1 - p)), kept
 
 
+
+@operator(
+    "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
+    tags="out",
+    variants="private",
+)
+def native_dropout_backward(grad_output, mask, scale):
+    """The gradient through the elements that were kept, times ``scale``."""
+    return grad_output * mask * scale
+
+
+derive(
+    native_dropout_backward,
+    grad_output=lambda grad, mask, scale: grad * mask * scale,
+)
 derive(
     native_dropout,
     outputs_=(0,),

@@ -10,6 +10,7 @@ from dispatchtorch.dispatch.operator import operator
 from dispatchtorch.lift import Plain
 from dispatchtorch.ops._common import numel_of, scalar_type_name, torch
 from dispatchtorch.ops._precision import half, has_values
+from dispatchtorch.tensor import type_name
 
 _PLAIN = Plain()
 _INDEX = (dtypes.int64, dtypes.int32)
@@ -179,6 +180,13 @@ def _embedding_bag(
     if per_sample_weights is not None and mode != SUM:
         raise RuntimeError(
             "embedding_bag: per_sample_weights only supported with mode='sum'"
+        )
+    if per_sample_weights is not None and per_sample_weights.dtype is not weight.dtype:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'weight' to have the same type as tensor for "
+            f"argument #1 'per_sample_weights'; but type {type_name(weight)} does not "
+            f"equal {type_name(per_sample_weights)} (while checking arguments for "
+            "embedding_bag)"
         )
     total = indices._shape[0]
     _check_range(indices, weight._shape[0])

@@ -7,7 +7,9 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._formats import in_format_of
 from dispatchtorch.ops._precision import half
 from dispatchtorch.ops.conv import _places, _slice, output_sizes, padded, windows
 
@@ -29,8 +31,7 @@ def _geometry(kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
         ("padding", "pad", padding, 0),
         ("stride", "stride", stride, 1),
     ):
-        pair = as_ints(value)
-        pair = pair * 2 if len(pair) == 1 else pair
+        pair = (value, value) if type(value) is int else as_ints(value)
         if len(pair) != 2:
             raise RuntimeError(
                 f"It is expected {name} equals to 2, but got size {len(pair)}"
@@ -187,7 +188,7 @@ def pixel_shuffle(self, upscale_factor):
     k = len(lead)
     order = (*range(k + 1), k + 3, k + 1, k + 4, k + 2)
     made = split.permute(order).reshape((*lead, c // (r * r), h * r, w * r))
-    return made.clone() if made.data_ptr() == self.data_ptr() else made
+    return _shuffled_like(made, self)
 
 
 @operator(
@@ -209,7 +210,7 @@ def pixel_unshuffle(self, downscale_factor):
     k = len(lead)
     order = (*range(k + 1), k + 2, k + 4, k + 1, k + 3)
     made = split.permute(order).reshape((*lead, c * r * r, h // r, w // r))
-    return made.clone() if made.data_ptr() == self.data_ptr() else made
+    return _shuffled_like(made, self)
 
 
 derive(
@@ -220,6 +221,13 @@ derive(
     pixel_unshuffle,
     self=lambda grad, downscale_factor: torch.pixel_shuffle(grad, downscale_factor),
 )
+
+
+def _shuffled_like(made: Any, self: Any) -> Any:
+    """A result with memory of its own, in the memory format of the operand."""
+    if made.data_ptr() == self.data_ptr() or 1 in made._shape:
+        made = made.clone(memory_format=contiguous_format)
+    return in_format_of(made.contiguous(), self)
 
 
 def _shuffled(self, groups):
@@ -242,7 +250,7 @@ def _shuffled(self, groups):
         )
     split = self.reshape((n, groups, c // groups, *rest)).transpose(1, 2)
     made = split.reshape(self._shape)
-    return made.clone() if made.data_ptr() == self.data_ptr() else made
+    return _shuffled_like(made, self)
 
 
 def _unshuffle(grad: Any, sizes: Any, groups: int) -> Any:

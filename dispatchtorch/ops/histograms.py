@@ -64,13 +64,11 @@ def _quantile(self: Any, q: Any, dim: Any, keepdim: bool, how: str, name: str) -
         halves = how == "midpoint"
         part = torch.full_like(rank, 0.5) if halves else rank - rank.floor()
         made = made.lerp(ordered.gather(-1, high), part)
+    if keepdim and dim is not None and ndim:
+        made = made.unsqueeze(dim)
     made = made.movedim(-1, 0)  # ranks first
-    if keepdim:
-        made = (
-            made.reshape((-1, *(1,) * ndim))
-            if dim is None
-            else (made.unsqueeze(dim + 1) if ndim else made)
-        )
+    if keepdim and dim is None:
+        made = made.reshape((-1, *(1,) * ndim))
     return made if q.ndim else made.squeeze(0)
 
 
@@ -107,10 +105,10 @@ def diff(self, n=1, dim=-1, prepend=None, append=None):
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    dim = wrap_dim(dim, self.ndim)
     if n == 0:
         made = torch.zeros_like(self)
         return made.copy_(self)
+    dim = wrap_dim(dim, self.ndim)
     parts = [p for p in (prepend, self, append) if p is not None]
     made = torch.cat(parts, dim) if len(parts) > 1 else self
     for _ in range(min(n, made._shape[dim])):
@@ -136,7 +134,9 @@ def gradient(self, *, spacing, dim, edge_order):
             raise RuntimeError(
                 "torch.gradient expected each dimension size to be at least edge_order+1"
             )
-    if self.dtype.category <= dtypes.INT:
+    if self.dtype is dtypes.uint8:
+        raise RuntimeError("torch.gradient does not support uint8 input.")
+    if self.dtype.category == dtypes.INT:
         self = self.to(dtypes.get_default_dtype())
     return tuple(
         [

@@ -357,7 +357,9 @@ derive(
 
 
 @operator(
-    "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor", variants="nn"
+    "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor",
+    tags="out",
+    variants="nn",
 )
 def linear(input, weight, bias=None):
     """``input @ weight.T + bias``, over the last dim."""

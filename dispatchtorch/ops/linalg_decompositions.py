@@ -406,7 +406,7 @@ def _check_ormqr(self: Any, tau: Any, other: Any, left: bool) -> None:
         raise RuntimeError(
             f"{name}: other.shape[{at}] must be equal to input.shape[-2]"
         )
-    if tau._shape[-1] > min(other._shape[at], self._shape[-1]):
+    if tau._shape[-1:] != (min(other._shape[at], self._shape[-1]),):
         raise RuntimeError(
             f"{name}: tau.shape[-1] must be equal to min(other.shape[{at}], "
             "input.shape[-1])"

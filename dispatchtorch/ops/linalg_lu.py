@@ -313,7 +313,9 @@ def linalg_lu_solve(LU, pivots, B, *, left, adjoint):
         )
     check_kernel_dtype(LU, "lu_solve_cpu")
     made = _solve_factored(LU, pivots, B if left else mH(B), adjoint == left)
-    return column_major(made) if left else row_major(made.mT).conj()
+    if left or not made.numel():
+        return column_major(made if left else made.mT)
+    return row_major(made.mT).conj()
 
 
 def _triangular(a: Any, b: Any, upper: bool, unit: bool, adjoint: bool) -> Any:

@@ -20,7 +20,7 @@ from dispatchtorch.ops._common import (
     torch,
     wrap_dim,
 )
-from dispatchtorch.ops._formats import in_format_of
+from dispatchtorch.ops._formats import in_format_of, suggested_format
 from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half, refuse_but_floats, single
 from dispatchtorch.tensor import bare
@@ -266,7 +266,7 @@ def rms_norm(input, normalized_shape, weight, eps):
     made = x * torch.rsqrt((x**2).mean(_trailing(len(shape)), True) + eps)
     if weight is not None:
         made = made * single(weight)
-    return _like(made, input)
+    return _like(made, input).contiguous()
 
 
 # Group normalisation.
@@ -386,15 +386,47 @@ def native_group_norm_backward(
 
 native_group_norm_backward.prepare = lambda *args: (*args[:9], tuple(args[9]))
 
+
+def _group_backward(
+    grads: Any,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    N: int,
+    C: int,
+    HxW: int,
+    group: int,
+    eps: float,
+    mean: Any,
+    rstd: Any,
+    needs: Any,
+) -> tuple[Any, ...]:
+    made: tuple[Any, ...] = (None, None, None)
+    if grads[0] is not None:
+        made = torch.native_group_norm_backward(
+            grads[0], input, mean, rstd, weight, N, C, HxW, group, needs, eps
+        )
+    if not needs[0] or (grads[1] is None and grads[2] is None):
+        return made
+    # Through the statistics, which are results too.
+    x = _grouped(single(input), N, C, HxW, group)
+    mean, rstd = _moments(x, (2, 3), eps)
+    count = C // group * HxW
+    more = torch.zeros_like(x)
+    if grads[1] is not None:
+        more = more + single(grads[1]).reshape((N, group, 1, 1)) / count
+    if grads[2] is not None:
+        slope = single(grads[2]).reshape((N, group, 1, 1)) * rstd**3 / count
+        more = more - slope * (x - mean)
+    by_input = _like(more.reshape(input._shape), input)
+    return (by_input if made[0] is None else made[0] + by_input, *made[1:])
+
+
 derive_joint(
     native_group_norm,
     "input weight bias",
-    lambda grad, input, weight, bias, N, C, HxW, group, eps, mean, rstd, needs: (
-        torch.native_group_norm_backward(
-            grad, input, mean, rstd, weight, N, C, HxW, group, needs, eps
-        )
-    ),
-    outputs_=(0,),
+    _group_backward,
+    outputs_=(0, 1, 2),
 )
 
 
@@ -448,6 +480,8 @@ def _batch_checked(
                 raise RuntimeError(
                     "mixed dtype (CPU): all inputs must share same datatype."
                 )
+    if not input.is_contiguous():
+        input = input.contiguous(memory_format=suggested_format(input))
     return input, weight, bias, running_mean, running_var, training, momentum, eps
 
 
@@ -481,9 +515,9 @@ def native_batch_norm(
     eps,
 ):
     """:func:`batch_norm` and, in training, the statistics that it used."""
-    _batch_checked(
+    input = _batch_checked(
         input, weight, bias, running_mean, running_var, training, momentum, eps
-    )
+    )[0]
     ndim = input.ndim
     x = single(input)
     kind = _statistics_dtype(input, running_mean if weight is None else weight)
@@ -611,6 +645,21 @@ def _native_batch_norm_legit_no_stats(input, weight, bias, training, momentum, e
     return torch.native_batch_norm(
         input, weight, bias, None, None, training, momentum, eps
     )
+
+
+@operator(
+    f"_batch_norm_with_update({_LEGIT}Tensor(a!) running_mean, Tensor(b!) running_var, "
+    "float momentum, float eps) -> (Tensor, Tensor, Tensor, Tensor)",
+    variants="private",
+)
+def _batch_norm_with_update(
+    input, weight, bias, running_mean, running_var, momentum, eps
+):
+    """:func:`native_batch_norm` in training, and room that some libraries need."""
+    made = torch.native_batch_norm(
+        input, weight, bias, running_mean, running_var, True, momentum, eps
+    )
+    return (*made, torch.empty((0,), dtype=torch.uint8, device=input.device))
 
 
 def _check_both(running_mean: Any, running_var: Any) -> None:

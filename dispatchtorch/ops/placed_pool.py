@@ -7,7 +7,13 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import as_ints, numel_of, scalar_type_name, torch
+from dispatchtorch.ops._common import (
+    as_ints,
+    numel_of,
+    refuse,
+    scalar_type_name,
+    torch,
+)
 from dispatchtorch.ops._formats import in_format_of, own
 from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half
@@ -45,6 +51,8 @@ def _check_unpool(x: Any, indices: Any, output_size: Any, dims: int) -> tuple[in
 
 def _unpool(x: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
     dims = len(sizes)
+    kinds = (dtypes.BOOL, dtypes.INT, dtypes.COMPLEX)
+    refuse(x, f"\"max_unpool{dims}d\" not implemented for '{{dtype}}'", *kinds)
     lead, volume = x._shape[:-dims], numel_of(sizes)
     bad = (indices < 0) | (indices >= volume)
     if bool(bad.any()):

@@ -190,12 +190,8 @@ derive(
 )
 def round_decimals(self, *, decimals):
     """Rounded to ``decimals`` places, halves to even; negative: left of the point."""
-    refuse(self, "\"round_vml_cpu\" not implemented for '{dtype}'", BOOL, COMPLEX)
-    if not self.is_floating_point():
-        if decimals < 0:
-            scale = 10**-decimals
-            return torch.round(self.double() / scale).to(self.dtype) * scale
-        return self.clone()
+    kernel = "round_cpu" if decimals else "round_vml_cpu"
+    refuse(self, f"\"{kernel}\" not implemented for '{{dtype}}'", BOOL, INT, COMPLEX)
     scale = float(10 ** abs(decimals))
     if decimals < 0:
         return torch.round(self / scale) * scale

@@ -295,6 +295,31 @@ def _declare_max(dims: int) -> None:
     _public_max(dims, pair, values_only)
 
 
+@operator(
+    "max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, int[2] "
+    "kernel_size, int[2] stride, int[2] padding, int[2] dilation, bool ceil_mode, "
+    "Tensor indices) -> Tensor",
+    variants="private",
+)
+def max_pool2d_with_indices_backward(
+    grad_output, self, kernel_size, stride, padding, dilation, ceil_mode, indices
+):
+    """The gradient of the pooled image, at the places of the maxima."""
+    return in_format_of(scattered(grad_output, self._shape, indices, 2), self)
+
+
+derive(
+    max_pool2d_with_indices_backward,
+    name_="MaxPool2DWithIndicesBackwardBackward0",
+    grad_output=lambda grad, indices: (
+        grad.reshape((*grad._shape[:-2], -1))
+        .gather(-1, indices.reshape((*indices._shape[:-2], -1)))
+        .reshape(indices._shape)
+    ),
+    self=lambda grad, self_sizes: grad.new_zeros(self_sizes),
+)
+
+
 def check_rank_of_line(x: Any, name: str) -> None:
     """RuntimeError unless of two or three dims, the last of which is pooled."""
     if x.ndim not in (2, 3):
@@ -538,6 +563,7 @@ def _declare_avg(dims: int) -> None:
         f"{name}(Tensor self, int[{dims}] kernel_size, int[{dims}] stride=[], "
         f"int[{dims}] padding=0, bool ceil_mode=False, bool count_include_pad=True, "
         "int? divisor_override=None) -> Tensor",
+        tags="out",
         variants="function nn",
     )(body)
 

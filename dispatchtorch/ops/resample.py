@@ -162,17 +162,30 @@ def _whole(taps: Taps) -> tuple[Taps, int]:
 
     Bytes are resampled so, as Pillow does it; sums stay exact in float32.
     """
-    most = max(abs(w) for _, weights in taps for w in weights or (1.0,))
+    merged = _merged(taps)
+    most = max(abs(w) for _, weights in merged for w in weights)
     bits = 0
     while bits < 22 and int(0.5 + most * (1 << (bits + 1))) < 1 << 15:
         bits += 1
     unit = 1 << bits
     made = []
-    for row, weights in taps:
-        given = weights or (1.0,) * len(row)
-        whole = [int(w * unit + math.copysign(0.5, w)) for w in given]
+    for row, weights in merged:
+        whole = [int(w * unit + math.copysign(0.5, w)) for w in weights]
         made.append((row, tuple(map(float, whole))))
     return tuple(made), unit
+
+
+def _merged(taps: Taps) -> list[tuple[tuple[int, ...], list[float]]]:
+    """Taps in which no place is read twice: at borders its weights are added up."""
+    made = [(row, list(weights or (1.0,) * len(row))) for row, weights in taps]
+    for i in range(len(made[0][0])):
+        first: dict[int, list[float]] = {}
+        for row, weights in made:
+            into = first.setdefault(row[i], weights)
+            if into is not weights:
+                into[i] += weights[i]
+                weights[i] = 0.0
+    return made
 
 
 def _row(like: Any, weights: Any, dim: int) -> Any:
@@ -261,7 +274,7 @@ def _check(x: Any, outs: Any, dims: int, kind: str) -> None:
             ", ".join(f"{w}: {n}" for w, n in zip(words, each, strict=True))
             for each in (sizes, outs)
         )
-        joined = "" if dims == 2 else "and "
+        joined = "and " if dims == 1 else ""
         raise RuntimeError(
             "Input and output sizes should be greater than 0, but got input "
             f"({given}) {joined}output ({found})"

@@ -13,6 +13,7 @@ from dispatchtorch.ops._common import (
     as_ints,
     infer_size,
     numel_of,
+    refuse,
     torch,
     wrap_dim,
     wrap_dims,
@@ -279,6 +280,7 @@ def trace(self):
         raise RuntimeError(
             f"trace: expected a matrix, but got tensor with dim {self.ndim}"
         )
+    refuse(self, "\"trace\" not implemented for '{dtype}'", dtypes.BOOL)
     return self.diagonal().sum()
 
 
@@ -305,7 +307,10 @@ def _replacement(name: str, schema: str, view: Any) -> None:
         return made
 
     body.__doc__ = "A copy with a part replaced by ``src``."
-    op = operator(f"{name}(Tensor self, Tensor src, {schema}) -> Tensor")(body)
+    op = operator(
+        f"{name}(Tensor self, Tensor src, {schema}) -> Tensor",
+        tags="out" if name == "slice_scatter" else "",
+    )(body)
     names = [part.split("=")[0].split()[-1] for part in schema.split(",")]
     listed = ", ".join(names)
     from dispatchtorch.dispatch.codegen import compile_function

@@ -75,6 +75,7 @@ def _family(name: str, compute: Any, gradient: Any, documentation: str) -> None:
     op.__doc__ = documentation
 
     def backward_body(grad_output, output, dim, input_dtype):  # type: ignore[no-untyped-def]
+        grad_output, output = grad_output.contiguous(), output.contiguous()
         made = gradient(grad_output, output, wrap_dim(dim, output.ndim))
         return made.to(input_dtype)
 
@@ -85,7 +86,7 @@ def _family(name: str, compute: Any, gradient: Any, documentation: str) -> None:
         variants="function",
     )(in_single(backward_body))
     backward.prepare = lambda grad_output, output, dim, input_dtype: (
-        *_with_dims(grad_output, output),
+        *_with_dims(grad_output.contiguous(), output.contiguous()),
         wrap_dim(dim, output.ndim),
         output._shape,
     )

@@ -11,6 +11,7 @@ from dispatchtorch.dispatch.operator import operator, primitive
 from dispatchtorch.lift import Plain, result_type, return_type
 from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import (
+    numel_of,
     refuse,
     scalar_type_name,
     strict,
@@ -66,7 +67,7 @@ def _sorted(
     if self.ndim == 0:
         return self.clone(), torch.zeros((), dtype=dtypes.int64, device=self.device)
     values, indices = _sort(self, dim, descending)
-    if algorithm and self._shape[dim] > 2:
+    if algorithm and self._shape[dim] > 2 and self.stride(dim):
         values, indices = strict._settle(values, indices, dim, algorithm, k)
     return values, indices
 
@@ -183,6 +184,10 @@ def kthvalue(self, k, dim=-1, keepdim=False):
     refuse(self, _NO_KIND.format("kthvalue_cpu"), dtypes.BOOL, dtypes.COMPLEX)
     dim = wrap_dim(dim, self.ndim)
     size = self._shape[dim] if self.ndim else 1
+    if not size:
+        raise IndexError(
+            f"kthvalue(): Expected reduction dim {dim} to have non-zero size."
+        )
     if not 1 <= k <= size:
         raise RuntimeError(
             f"kthvalue(): selected number k out of range for dimension {dim}"
@@ -421,7 +426,7 @@ def _starts(rows: Any) -> Any:
     n = rows._shape[0]
     differs = rows.narrow(0, 1, n - 1) != rows.narrow(0, 0, n - 1)
     if rows.ndim > 1:
-        differs = differs.reshape((n - 1, -1)).any(1)
+        differs = differs.reshape((n - 1, numel_of(rows._shape[1:]))).any(1)
     first = torch.ones((1,), dtype=dtypes.bool, device=rows.device)
     return torch.cat([first, differs])
 

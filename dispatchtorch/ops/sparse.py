@@ -195,7 +195,8 @@ def to_sparse(self, *, layout, blocksize, dense_dim):
             f"to_sparse for {_layout_name(self.layout)} to {_layout_name(layout)} "
             "conversion does not use specified blocksize"
         )
-    return _to_sparse(self, layout, blocksize, dense_dim)
+    convert = _from_sparse if _is_sparse(self) else _to_sparse
+    return convert(self, layout, blocksize, dense_dim)
 
 
 @operator(
@@ -219,6 +220,27 @@ derive(
     name_="ToSparseBackward0",
     self=lambda grad, self_sizes: grad.to_dense(),
 )
+
+
+def _back_to(grad: Any, self: Any) -> Any:
+    """A gradient in the sparse layout of what another layout was made from."""
+    if not _is_sparse(grad):
+        return grad.sparse_mask(self)
+    size = self._data.blocksize if self.layout in (sparse_bsr, sparse_bsc) else None
+    return grad.to_sparse(layout=self.layout, blocksize=size)
+
+
+_from_sparse = operator(
+    "_from_sparse(Tensor self, Layout layout, int[2]? blocksize, int? dense_dim) -> "
+    "Tensor",
+    variants="private",
+)(
+    lambda self, layout, blocksize, dense_dim: _to_sparse(
+        self, layout, blocksize, dense_dim
+    )
+)
+_from_sparse.__doc__ = "A tensor of one sparse layout in another."
+derive(_from_sparse, name_="ToSparseBackward0", self=_back_to)
 
 
 def _compressing(name: str, blocked: bool) -> None:
@@ -359,6 +381,20 @@ def _part(name: str, slot: str, by_row: bool) -> None:
             )
         return bare(getattr(self._data, slot))
 
+
+def _copied(name: str) -> None:
+    @operator(
+        f"{name}_copy(Tensor self) -> Tensor", variants="function", tags="out"
+    )
+    def copied(self):  # type: ignore[no-untyped-def]
+        return getattr(self, name)().clone()
+
+    copied.__doc__ = f"What ``{name}()`` gives, as a copy."
+
+
+for _name in ("indices", "values", "crow_indices", "col_indices", "ccol_indices",
+              "row_indices"):  # fmt: skip
+    _copied(_name)
 
 for _row in ("crow_indices compressed 1", "col_indices plain 1",
              "ccol_indices compressed 0", "row_indices plain 0"):  # fmt: skip

@@ -178,6 +178,8 @@ def mvlgamma(self, p):
     """The logarithm of the multivariate gamma function of dimension ``p``."""
     if p < 1:
         raise RuntimeError(f"p has to be greater than or equal to 1")  # noqa: F541
+    if self.dtype is dtypes.bool:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     if self.dtype.category < dtypes.FLOAT:
         self = self.to(dtypes.get_default_dtype())
     steps = torch.arange(p, dtype=self.dtype, device=self.device) / 2

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch import dtypes
+from dispatchtorch.dispatch.codegen import fits_int
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.keys import LAZY, VIEW
-from dispatchtorch.dispatch.operator import Operator, operator, primitive
+from dispatchtorch.dispatch.operator import Operator, operator, packets, primitive
 from dispatchtorch.lift import View
 from dispatchtorch.memory_format import contiguous_format
 from dispatchtorch.ops._common import (
@@ -280,11 +281,6 @@ def _expand(shape, strides, offset, size, implicit=False) -> Layout:
                     f"non-existing dimension {i}"
                 )
             new[i] = own
-        elif wanted < 0 and i < lead:
-            raise RuntimeError(
-                f"The expanded size of the tensor ({wanted}) isn't allowed in a "
-                f"leading, non-existing dimension {i}"
-            )
         elif own != wanted and own != 1:
             raise RuntimeError(
                 f"The expanded size of the tensor ({wanted}) must match the existing "
@@ -293,6 +289,8 @@ def _expand(shape, strides, offset, size, implicit=False) -> Layout:
             )
         if i >= lead and new[i] == own:
             steps[i] = strides[i - lead]
+    if new and min(new) < 0:
+        raise RuntimeError("numel: integer multiplication overflow")
     for i in range(lead - 1, -1, -1):
         if new[i] == 1:  # as PyTorch gives leading dims of size 1 a contiguous stride
             steps[i] = new[i + 1] * steps[i + 1] if i + 1 < len(new) else 1
@@ -432,6 +430,12 @@ derive(
 @operator("narrow(Tensor(a) self, int dim, int start, int length) -> Tensor(a)")
 def narrow(self, dim, start, length):
     """``length`` elements of a dim from ``start`` on."""
+    if not (fits_int(dim) and fits_int(length)) or not (
+        hasattr(start, "_keys") or fits_int(start)
+    ):
+        from dispatchtorch.signatures import raise_mismatch
+
+        raise_mismatch(packets["narrow"], "function", (self, dim, start, length), {})
     if hasattr(start, "_keys"):
         if start.ndim or start.dtype.category != dtypes.INT:
             raise RuntimeError("start must be an 0-dim integral Tensor.")

@@ -226,9 +226,7 @@ _OUTS: dict[str, Callable[[Any, Any], Any]] = {
     "meta": lambda m, like: m.zeros(tuple(like.shape), dtype=like.dtype, device="meta"),
     "grad": lambda m, like: m.zeros(tuple(like.shape), requires_grad=True),
     "tuple": lambda m, like: (like, like),
-    "expanded": lambda m, like: m.zeros((), dtype=like.dtype).expand(
-        tuple(like.shape)
-    ),
+    "expanded": lambda m, like: m.zeros((), dtype=like.dtype).expand(tuple(like.shape)),
 }
 _LEAVES: dict[str, Spoil] = {
     "leaf": lambda m, t: t.detach().clone().requires_grad_(),
@@ -252,7 +250,10 @@ def bad_calls(info: Any, samples: int = 2) -> Iterator[BadCall]:
     if dtype is None:
         return
     forms = [("function", info.op, None)]
-    for form, variant in (("method", info.method_variant), ("in-place", info.inplace_variant)):
+    for form, variant in (
+        ("method", info.method_variant),
+        ("in-place", info.inplace_variant),
+    ):
         if variant is not None and variant is not info.op:
             forms.append((form, variant, variant))
     torch.manual_seed(0)
@@ -356,8 +357,10 @@ def _state(operands: list[Any]) -> list[Any]:
     """What a failed call must leave as it was."""
     found = []
     for t in operands:
-        plain = str(t.layout) == "torch.strided" and str(t.device) != "meta"
-        values = t.detach().clone().view(dt.uint8).tolist() if plain and t.ndim else None
+        values = None
+        if str(t.layout) == "torch.strided" and str(t.device) != "meta":
+            flat = t.detach().resolve_conj().resolve_neg().contiguous().reshape(-1)
+            values = flat.numpy(force=True).tobytes()
         found.append((tuple(t.shape), str(t.dtype), t._version, values))
     return found
 
@@ -379,13 +382,17 @@ def compare(call: BadCall, written: bool = False) -> Outcome | None:
         for e in (wanted, found)
     ]
     if written and found is not None and _state(call.operands) != before:
-        return Outcome("written", *said)
+        return Outcome("written", said[0], said[1])
     if wanted is None or found is None:
         return Outcome("class", *said)
-    same = isinstance(found, type(wanted)) or type(found).__name__ == type(wanted).__name__
+    same = (
+        isinstance(found, type(wanted)) or type(found).__name__ == type(wanted).__name__
+    )
     if not same:
         return Outcome("class", *said)
-    return Outcome("" if said[0].partition(":")[2] == said[1].partition(":")[2] else "text", *said)
+    return Outcome(
+        "" if said[0].partition(":")[2] == said[1].partition(":")[2] else "text", *said
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -74,6 +74,11 @@ def translate(value: Any, tensors: dict[int, Any]) -> Any:
         return {k: translate(v, tensors) for k, v in value.items()}
     if isinstance(value, types.FunctionType):
         return _function(value)
+    if isinstance(value, torch.nn.Module):
+        made = getattr(dt.nn, type(value).__name__)()
+        for name in getattr(value, "__constants__", ()):
+            setattr(made, name, getattr(value, name))
+        return made
     return value
 
 
@@ -88,12 +93,12 @@ def _tensor(t: Any, tensors: dict[int, Any] | None = None) -> Any:
         flat = flat.resolve_conj().resolve_neg()
     storage = flat.untyped_storage()
     cache = {} if tensors is None else tensors
-    memory = cache.get(-storage.data_ptr() or None)
+    memory, _ = cache.get(-storage.data_ptr() or None, (None, None))
     if memory is None:
         raw = torch.empty(0, dtype=torch.uint8).set_(storage)
         memory = bytearray(raw.clone().numpy().tobytes() or bytes(16))
-        if storage.data_ptr():
-            cache[-storage.data_ptr()] = memory
+        if storage.data_ptr():  # held, so that no other tensor gets its address
+            cache[-storage.data_ptr()] = memory, storage
     dtype = translate(t.dtype, {})
     whole = len(memory) // dtype.itemsize
     base = dt.frombuffer(memory, dtype=dtype, count=whole)
@@ -240,6 +245,12 @@ def ours(info: Any, variant: Any = None) -> Callable[..., Any]:
         theirs.__code__.co_filename.replace("\\", "/")
     ):
         return _function(theirs)
+    if "OpOverload" in type(theirs).__name__:
+        named = str(theirs).removeprefix("torch.ops.")
+        mine = _walk(dt, "ops." + named)
+        if mine is None:
+            raise NotSame(f"torch.ops.{named} is missing")
+        return mine
     for prefix in ("", "nn.functional.", "linalg.", "fft.", "special.", "Tensor."):
         path = prefix + info.name
         found, mine = _walk(torch, path), _walk(dt, path)
@@ -253,10 +264,6 @@ def ours(info: Any, variant: Any = None) -> Callable[..., Any]:
         if found is not None and found == theirs:
             if mine is None:
                 raise NotSame(f"torch.{path} is missing")
-            return mine
-    if hasattr(theirs, "_schema") or "OpOverload" in type(theirs).__name__:
-        mine = _walk(dt, "ops." + str(theirs).removeprefix("torch.ops."))
-        if mine is not None:
             return mine
     if isinstance(theirs, types.FunctionType):
         return _function(theirs)

@@ -34,8 +34,23 @@ def test_marks_for_compilers_leave_functions_as_they_are() -> None:
     for mark in marks:
         assert mark(torch.sin) is torch.sin
     assert not compiler.is_compiling() and not jit.is_scripting()
-    with pytest.raises(NotImplementedError, match=r"torch\.jit\.script"):
-        jit.script(torch.sin)
+    with pytest.raises(NotImplementedError, match=r"torch\.jit\.trace"):
+        jit.trace(torch.sin, torch.ones(1))
+
+
+def test_scripted_code_runs_as_python_and_says_so_once(monkeypatch):
+    monkeypatch.setattr(jit, "_warned", False)
+    with pytest.warns(UserWarning, match="run as Python"):
+
+        @jit.script
+        def twice(x):
+            return x + x
+
+    assert twice(torch.ones(2)).tolist() == [2.0, 2.0]
+    module = torch.nn.Linear(1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert jit.script(module) is module
 
 
 @pytest.mark.parametrize("name", ["vmap", "fx", "nested", "profiler", "onnx"])

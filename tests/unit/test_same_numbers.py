@@ -2,8 +2,10 @@
 
 One source text, run with both as ``torch``: initialisers, dropout, splits, shuffled
 loaders and optimizers draw from one generator in one order, so the losses agree.
-(Convolutions before a batch normalisation have no bias: its gradient is rounding noise,
-which Adam divides by its own size, so that it differs between any two builds.)
+A convolution's bias before a batch normalisation has rounding noise for a gradient,
+which Adam divides by its own size: such a bias wanders, differently in any two builds of
+PyTorch too. Training doesn't see it, evaluation does, as running means lag behind; so
+held-out losses are compared to three digits there.
 """
 
 from __future__ import annotations
@@ -27,10 +29,10 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 torch.manual_seed(0)
 {data}
 train, held = random_split(TensorDataset(x, y), [0.8, 0.2])
-loader = DataLoader(train, batch_size=16, shuffle=True)
+loader = {loader}
 {model}
 optimizer = {optimizer}
-scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
+scheduler = torch.optim.lr_scheduler.{scheduler}
 losses = []
 while len(losses) < 50:
     for a, b in loader:
@@ -49,6 +51,13 @@ with torch.no_grad():
 left = torch.rand(3).tolist()
 """
 
+DEFAULTS = dict(
+    loader="DataLoader(train, batch_size=16, shuffle=True)",
+    scheduler="CosineAnnealingLR(optimizer, 50)",
+)
+IMAGES = "x = torch.rand(120, 1, 12, 12)\ny = torch.randint(0, 4, (120,))"
+WORDS = "x = torch.randint(0, 20, (120, 9))\ny = torch.randint(0, 4, (120,))"
+
 MODELS = {
     "mlp": dict(
         data="x = torch.randn(200, 10)\ny = torch.randint(0, 4, (200,))",
@@ -59,7 +68,7 @@ model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Dropout(0.3), nn.Linear(3
         optimizer="torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)",
     ),
     "cnn": dict(
-        data="x = torch.rand(120, 1, 12, 12)\ny = torch.randint(0, 4, (120,))",
+        data=IMAGES,
         model="""
 model = nn.Sequential(
     nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
@@ -72,7 +81,7 @@ for layer in model:
         optimizer="torch.optim.Adam(model.parameters(), 1e-3)",
     ),
     "lstm": dict(
-        data="x = torch.randint(0, 20, (120, 9))\ny = torch.randint(0, 4, (120,))",
+        data=WORDS,
         model="""
 class Net(nn.Module):
     def __init__(self):
@@ -93,7 +102,7 @@ for name, p in model.lstm.named_parameters():
         optimizer="torch.optim.RMSprop(model.parameters(), 1e-3)",
     ),
     "transformer": dict(
-        data="x = torch.randint(0, 20, (120, 9))\ny = torch.randint(0, 4, (120,))",
+        data=WORDS,
         model="""
 class Net(nn.Module):
     def __init__(self):
@@ -117,6 +126,94 @@ MODELS["transformer_pre_norm"] = dict(MODELS["transformer"])
 for _name, _norm_first in (("transformer", "False"), ("transformer_pre_norm", "True")):
     MODELS[_name]["model"] = MODELS[_name]["model"].replace("{norm_first}", _norm_first)
 
+MODELS["cnn_with_bias"] = dict(
+    MODELS["cnn"], model=MODELS["cnn"]["model"].replace(", bias=False", "")
+)
+MODELS["cnn_with_groups"] = dict(
+    MODELS["cnn"],
+    model=MODELS["cnn_with_bias"]["model"].replace("BatchNorm2d(", "GroupNorm(4, "),
+    optimizer="torch.optim.AdamW(model.parameters(), 1e-3)",
+    scheduler="OneCycleLR(optimizer, 1e-2, total_steps=60)",
+)
+MODELS["gru"] = dict(
+    data=WORDS,
+    model="""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 12, padding_idx=0)
+        self.gru = nn.GRU(12, 16, num_layers=2, dropout=0.25)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.head(self.gru(self.embedding(x).transpose(0, 1))[1][-1])
+
+model = Net()
+""",
+    optimizer="torch.optim.Adam(model.parameters(), 1e-2, amsgrad=True)",
+)
+MODELS["packed_lstm"] = dict(
+    data=WORDS,
+    model="""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 12)
+        self.lstm = nn.LSTM(12, 16, bidirectional=True, batch_first=True, proj_size=8)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        lengths = (x != 0).sum(1).clamp(min=1)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(x), lengths, batch_first=True, enforce_sorted=False)
+        out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        return self.head(out.mean(1))
+
+model = Net()
+""",
+    optimizer="torch.optim.Adagrad(model.parameters(), 1e-2)",
+)
+MODELS["encoder_decoder"] = dict(
+    data=WORDS,
+    model="""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 16)
+        self.transformer = nn.Transformer(16, 4, 1, 1, 32, dropout=0.1, activation="gelu",
+                                          batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        x = self.embedding(x)
+        mask = nn.Transformer.generate_square_subsequent_mask(4)
+        y = self.transformer(x, x[:, :4], tgt_mask=mask, tgt_is_causal=True)
+        return self.head(y[:, -1])
+
+model = Net()
+""",
+    optimizer="torch.optim.Adam(model.parameters(), 1e-3)",
+)
+MODELS["parametrized"] = dict(
+    MODELS["mlp"],
+    model="""
+from torch.nn.utils import parametrizations as p
+model = nn.Sequential(p.weight_norm(nn.Linear(10, 32)), nn.SiLU(),
+                      p.spectral_norm(nn.Linear(32, 32)), nn.Mish(),
+                      p.orthogonal(nn.Linear(32, 32)), nn.Linear(32, 4))
+""",
+    optimizer="torch.optim.NAdam(model.parameters(), 1e-2)",
+)
+MODELS["workers"] = dict(
+    MODELS["mlp"],
+    loader="DataLoader(train, batch_size=16, shuffle=True, num_workers=2)",
+)
+MODELS["weighted_samples"] = dict(
+    MODELS["mlp"],
+    loader="DataLoader(train, batch_size=16, sampler=torch.utils.data."
+    "WeightedRandomSampler(torch.arange(1.0, len(train) + 1), len(train)))",
+)
+
 
 def _run(source: str, framework: Any) -> tuple[list[float], list[float]]:
     name = framework.__name__
@@ -133,8 +230,10 @@ def _run(source: str, framework: Any) -> tuple[list[float], list[float]]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_training_gives_the_losses_of_pytorch(name: str) -> None:
-    source = TRAINING.format(**MODELS[name])
+    source = TRAINING.format(**{**DEFAULTS, **MODELS[name]})
     ours, our_randoms = _run(source, torch)
     theirs, their_randoms = _run(source, oracle)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours[:50], theirs[:50], rtol=1e-5, atol=1e-6)
+    digits = 3 if name == "cnn_with_bias" else 5
+    np.testing.assert_allclose(ours[50:], theirs[50:], rtol=10**-digits, atol=1e-6)
     assert our_randoms == their_randoms

@@ -253,7 +253,8 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("index_put")
     def index_put(x: Any, indices: Any, values: Any, accumulate: bool) -> Any:
-        made = x.copy("K")
+        made = empty_like(xp, x)
+        made[...] = x
         index_put_(made, indices, values, accumulate)
         return made
 
