@@ -226,7 +226,8 @@ def section_correctness(run: Run) -> None:
     if "tests" in run.wanted:
         tests = run.start(
             ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=",
-             "--no-header", "-m", "cuda", "-rfEs", "tests/devices"],
+             "--import-mode=importlib", "--no-header", "-m", "cuda", "-rfEs",
+             "tests/devices"],
         )  # fmt: skip
     parts: list[tuple[Any, Path]] = []
     if "conformance" in run.wanted:

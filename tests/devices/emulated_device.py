@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from cublas_emulation import EmulatedCublas
-from cuda_emulation import EmulatedRuntime
-from cudnn_emulation import EmulatedCudnn
 from dispatchtorch_cupy.kernels import kernels
 from dispatchtorch_numpy.device import NumpyBackend
 
 from dispatchtorch.backend import get_backend, register_backend
+from tests.devices.cublas_emulation import EmulatedCublas
+from tests.devices.cuda_emulation import EmulatedRuntime
+from tests.devices.cudnn_emulation import EmulatedCudnn
 
 __all__ = ["EmulatedBackend", "emulated"]
 

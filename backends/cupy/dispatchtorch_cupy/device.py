@@ -118,6 +118,17 @@ class CudaBackend(Backend):
             return self.cupy.ndarray(tuple(shape), dtype.host)
 
     def from_host(self, array: np.ndarray[Any, Any], index: int) -> Any:
+        runtime = self.runtime
+        if runtime is not None and runtime.capturing():
+            # Replays find the values on the device, and copy them there.
+            kept = runtime.recording
+            with runtime.aside():
+                made = self._upload(array, index)
+            kept.append(made)
+            return made.copy()
+        return self._upload(array, index)
+
+    def _upload(self, array: np.ndarray[Any, Any], index: int) -> Any:
         made = self.empty(array.shape, dtypes.from_host_dtype(array.dtype), index)
         if made.size:
             with self.runtime.on(index):

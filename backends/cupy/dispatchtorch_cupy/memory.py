@@ -52,6 +52,8 @@ class Block(_memory.BaseMemory):  # type: ignore[misc]
     """An allocation of exactly ``size`` bytes, given back to the pool when it dies."""
 
     __slots__ = ("figures", "held", "streams")
+    #: What CuPy asks of memory: whether the host can read it.
+    identity = "Memory"
 
     figures: Figures
     held: Any

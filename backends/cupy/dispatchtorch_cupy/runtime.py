@@ -17,7 +17,6 @@ from dispatchtorch_cupy import (
     indexing,
     kernels,
     linalg,
-    nn,
     pointwise,
     reduction,
     special,
@@ -30,10 +29,29 @@ __all__ = ["Runtime"]
 
 Kernels = dict[str, tuple[Callable[..., Any], bool]]
 
-_FAMILIES = (pointwise, reduction, indexing, linalg, nn, special, fft)
+_FAMILIES = (pointwise, reduction, indexing, linalg, special, fft)
 _cuda = cupy.cuda
 _runtime = cupy.cuda.runtime
 _HERE = contextlib.nullcontext()
+
+
+class Launcher(CupyRuntime):
+    """What launches the package's kernels, also while a graph is recorded."""
+
+    def __init__(self, owner: Runtime) -> None:
+        super().__init__(cupy)
+        self._owner = owner
+
+    def upload(self, values: np.ndarray[Any, Any]) -> Any:
+        owner = self._owner
+        if not owner.capturing():
+            return super().upload(values)
+        # CuPy refuses transfers while it records; a graph finds the values there.
+        kept: Any = owner.recording
+        with owner.aside():
+            made = super().upload(values)
+        kept.append(made)
+        return made
 
 
 class Runtime:
@@ -49,7 +67,7 @@ class Runtime:
         self.count = count
         self.allocator = Allocator(cupy.get_default_memory_pool(), count)
         _cuda.set_allocator(self.allocator)
-        self.launcher = CupyRuntime(cupy)
+        self.launcher = Launcher(self)
         self._properties: dict[int, dict[str, Any]] = {}
         self._defaults: dict[int, Any] = {}
         self._in_flight: list[tuple[Any, Any]] = []

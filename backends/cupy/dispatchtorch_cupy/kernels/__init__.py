@@ -72,19 +72,50 @@ def kernels(
     made.update(foreach.kernels_for(runtime))
     made.update(pool.kernels_for(runtime))
     made.update(Convolutions(runtime, cudnn or find_library).kernels())
-    if generic:
-        for name, (function, takes_out) in made.items():
-            if name in generic:
-                made[name] = _over(function, generic[name][0]), takes_out
+    for name, (function, takes_out) in made.items():
+        if generic and name in generic:
+            over = _over_with_out if takes_out else _over
+            made[name] = over(function, *generic[name], copies.copy_), takes_out
     return made
 
 
 def _over(
-    function: Callable[..., Any], under: Callable[..., Any]
+    function: Callable[..., Any],
+    under: Callable[..., Any],
+    under_takes_out: bool,
+    copy: Callable[..., Any],
 ) -> Callable[..., Any]:
-    def kernel(*args: Any, **kwargs: Any) -> Any:
-        made = function(*args, **kwargs)
-        return under(*args, **kwargs) if made is NotImplemented else made
+    """A kernel that leaves what it declines to another."""
+
+    def kernel(*args: Any) -> Any:
+        made = function(*args)
+        return under(*args) if made is NotImplemented else made
+
+    kernel.__wrapped__ = function  # type: ignore[attr-defined]
+    return kernel
+
+
+def _over_with_out(
+    function: Callable[..., Any],
+    under: Callable[..., Any],
+    under_takes_out: bool,
+    copy: Callable[..., Any],
+) -> Callable[..., Any]:
+    """As ``_over``, of a kernel that takes ``out=``."""
+
+    def kernel(*args: Any, out: Any = None) -> Any:
+        made = function(*args, out=out)
+        if made is not NotImplemented:
+            return made
+        if out is None:
+            return under(*args)
+        if under_takes_out:
+            return under(*args, out=out)
+        made = under(*args)
+        if made is NotImplemented:
+            return made
+        copy(out, made)
+        return out
 
     kernel.__wrapped__ = function  # type: ignore[attr-defined]
     return kernel

@@ -67,7 +67,7 @@ class Copies:
     def clone(self, x: Any, memory_format: Any) -> Any:
         """A copy with the strides of a dense array; all else is the core's to decide."""
         if memory_format is not None or not (
-            x.flags.c_contiguous or x.flags.f_contiguous
+            self.elementwise.runtime.is_dense(x) or x.flags.f_contiguous
         ):
             return NotImplemented
         return self.cast(x, x.dtype)

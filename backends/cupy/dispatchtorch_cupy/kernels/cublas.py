@@ -113,7 +113,7 @@ class Products:
         if (s0 == 1 or rows == 1) and (s1 >= rows or columns == 1):
             return x, 1, max(s1 if columns > 1 else rows, rows, 1), batch
         x = self.copies.cast(x, x.dtype)
-        if not x.flags.c_contiguous:
+        if not self.runtime.is_dense(x):
             x = self.runtime.contiguous(x)
         return x, 0, max(columns, 1), rows * columns
 

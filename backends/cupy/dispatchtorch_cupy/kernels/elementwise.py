@@ -56,6 +56,7 @@ class Elementwise:
         self.runtime = runtime
         self._plans: dict[Any, Any] = {}
         self._functions: dict[Any, Any] = {}
+        self._dense = runtime.is_dense
 
     def __call__(
         self,
@@ -66,14 +67,25 @@ class Elementwise:
         numbers: tuple[Any, ...] = (),
     ) -> Any:
         """The expression of operands that broadcast; ``host`` is the result's dtype."""
-        key: Any = (
-            expression.name,
-            host,
-            numbers,
-            *[(x.dtype, x.shape, x.strides) for x in operands],
-        )
+        dense = self._dense
+        key: Any
+        if len(operands) == 2:
+            x, y = operands
+            key = (
+                expression.name, numbers, host,
+                x.dtype, x.shape, None if dense(x) else x.strides,
+                y.dtype, y.shape, None if dense(y) else y.strides,
+            )  # fmt: skip
+        else:
+            key = (
+                expression.name, numbers, host,
+                *[
+                    (x.dtype, x.shape, None if dense(x) else x.strides)
+                    for x in operands
+                ],
+            )  # fmt: skip
         if out is not None:
-            key = (*key, out.shape, out.strides)
+            key = (key, out.shape, None if dense(out) else out.strides)
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) > 20000:

@@ -168,7 +168,7 @@ def _kernel(
                 numbers.append(float(value))
             else:
                 return NotImplemented
-        if not _fit(columns, mixed):
+        if not _fit(runtime, columns, mixed):
             return NotImplemented
         targets = first
         if not inplace:
@@ -184,7 +184,7 @@ def _formula(foreach: _Foreach) -> Callable[..., Any]:
         arrays: Sequence[Any], text: str, columns: int, numbers: Sequence[Any]
     ) -> Any:
         rows = [list(arrays[i::columns]) for i in range(columns)]
-        if columns > _MOST_COLUMNS or not _fit(rows, True):
+        if columns > _MOST_COLUMNS or not _fit(foreach.runtime, rows, True):
             return NotImplemented
         if any(type(n) not in (int, float, bool) for n in numbers):
             return NotImplemented
@@ -220,7 +220,7 @@ def _statements(text: str) -> tuple[set[int], set[int], str]:
     return read, set(found.written), " ".join(lines)
 
 
-def _fit(columns: Sequence[Sequence[Any]], mixed: bool) -> bool:
+def _fit(runtime: Runtime, columns: Sequence[Sequence[Any]], mixed: bool) -> bool:
     """Whether lists have floats, and arrays that belong together lie alike."""
     if not columns[0]:
         return False
@@ -233,11 +233,12 @@ def _fit(columns: Sequence[Sequence[Any]], mixed: bool) -> bool:
         for x in column:
             if x.dtype != host:
                 return False
+    dense = runtime.is_dense
     for first, *others in zip(*columns, strict=True):
-        if not first.flags.c_contiguous:
+        if not dense(first):
             return False
         for other in others:
-            if other.shape != first.shape or not other.flags.c_contiguous:
+            if other.shape != first.shape or not dense(other):
                 return False
     return True
 

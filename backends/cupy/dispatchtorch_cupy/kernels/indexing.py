@@ -278,7 +278,7 @@ class Indexing:
     def index_select(self, x: Any, dim: int, index: Any) -> Any:
         if not x.ndim or x.dtype not in CLASS or _index_type(index) is None:
             return NotImplemented
-        if dim == 0 and x.flags.c_contiguous:
+        if dim == 0 and self.runtime.is_dense(x):
             code = self._code(IndexError, "index out of range in self")
             return self._take(x, index, (index.size, *x.shape[1:]), code)
         line = index.reshape(-1)

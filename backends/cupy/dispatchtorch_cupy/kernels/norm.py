@@ -296,10 +296,10 @@ def _channels(runtime: Runtime) -> dict[str, Callable[..., Any]]:
     ) -> Any:  # fmt: skip
         if x.ndim < 2 or not _suits(x, weight, bias, mean, var):
             return NotImplemented
-        if not x.flags.c_contiguous:
+        if not runtime.is_dense(x):
             return NotImplemented
         running = (mean, var)
-        if any(t is not None and not t.flags.c_contiguous for t in running):
+        if any(t is not None and not runtime.is_dense(t) for t in running):
             return NotImplemented
         weight, bias = (
             None if t is None else runtime.contiguous(t) for t in (weight, bias)
@@ -336,7 +336,7 @@ def _channels(runtime: Runtime) -> dict[str, Callable[..., Any]]:
         grad: Any, x: Any, weight: Any, running_mean: Any, running_var: Any, mean: Any,
         invstd: Any, train: bool, eps: float, mask: Any,
     ) -> Any:  # fmt: skip
-        if x.ndim < 2 or grad.dtype != x.dtype or not x.flags.c_contiguous:
+        if x.ndim < 2 or grad.dtype != x.dtype or not runtime.is_dense(x):
             return NotImplemented
         if not train:
             mean, invstd = running_mean, running_var

@@ -60,8 +60,6 @@ _elu_backward | y <= 0 ? x * exp(y * c) * (a * b * c) : x * b
 leaky_relu | x > 0 ? x : x * a
 _leaky_relu_backward | y > 0 ? x : x * a
 hardswish | x * fmin(fmax(x + K(3), K(0)), K(6)) / K(6)
-sigmoid_backward | x * y * (K(1) - y)
-tanh_backward | x * (K(1) - y * y)
 addcmul | x + a * y * z
 addcdiv | x + a * y / z
 """

@@ -7,6 +7,7 @@ converts nothing but the arrays.
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -65,6 +66,8 @@ class Runtime:
     """
 
     xp: Any
+    #: Whether an array is row-major.
+    is_dense: Callable[[Any], bool] = staticmethod(lambda x: x.flags.c_contiguous)
     #: Multiprocessors, by which work is divided.
     units = 132
 
@@ -181,6 +184,8 @@ class Runtime:
 class CupyRuntime(Runtime):
     """CuPy: NVRTC compiles, and keeps what it compiled on disk."""
 
+    is_dense = operator.attrgetter("_c_contiguous")
+
     def __init__(self, xp: Any) -> None:
         super().__init__()
         self.xp = xp
@@ -205,7 +210,8 @@ class CupyRuntime(Runtime):
 
     def constant(self, layout: str, *values: Any) -> Any:
         made = arguments(layout, *values)
-        by_value = getattr(self.xp.cuda.function, "CNumpyArray", None)
+        module = getattr(self.xp.cuda, "function", None)
+        by_value = getattr(module, "CNumpyArray", None)
         return made if by_value is None else by_value(made)
 
     def empty_strided(

@@ -53,6 +53,9 @@ class _Pooled(BaseMemory):
             self.buffer = held[start : start + rounded]
             self.ptr = self.buffer.ctypes.data
             _BUFFERS[self.ptr] = self.buffer
+            if _state.recording is not None:
+                # Memory of a graph's pool stays where it is as long as the graph lives.
+                _state.recording.memory.append(self.buffer)
             pool.used += rounded
             pool.total = max(pool.total, pool.used)
 
@@ -87,6 +90,12 @@ class MemoryPointer:
         self.ptr = mem.ptr + offset
         self.device_id = mem.device_id
 
+    def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
+        import ctypes
+
+        waits()
+        ctypes.memmove(self.ptr, mem, size)
+
     def __add__(self, offset: int) -> MemoryPointer:
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset)
 
@@ -116,6 +125,7 @@ class _State(threading.local):
     def __init__(self) -> None:
         self.device = 0
         self.streams: dict[int, Any] = {}
+        self.recording: Any = None
 
 
 _state = _State()
@@ -210,6 +220,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.memory: list[Any] = []
 
     def launch(self, stream: Any = None) -> None:
         for function, args, options, made in self.calls:
@@ -313,11 +324,12 @@ class Stream:
         if self.ptr in (0, 1):
             raise RuntimeError("cannot capture on the default (legacy) stream")
         self._capturing = True
-        _state.graph = Graph()
+        _state.graph = _state.recording = Graph()
 
     def end_capture(self) -> Graph:
         self._capturing = False
         made, _state.graph = _state.graph, None
+        _state.recording = None
         return made
 
     def is_capturing(self) -> bool:
@@ -351,14 +363,24 @@ class RawKernel:
 
     def __call__(self, grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
         with _emulator:  # one kernel at a time
-            self._launch(grid, block, [_argument(a) for a in args], shared_mem)
+            try:
+                self._launch(grid, block, [_argument(a) for a in args], shared_mem)
+            except RuntimeError as error:
+                if "another size" not in str(error):
+                    raise
+                # Pointers may come as structs, of which CUDA reads the first 8 bytes.
+                given = [_argument(a, pointer=True) for a in args]
+                self._launch(grid, block, given, shared_mem)
 
 
-def _argument(value: Any) -> Any:
+def _argument(value: Any, pointer: bool = False) -> Any:
     if hasattr(value, "_a"):
         return np.uint64(value.data.ptr)
     if isinstance(value, CNumpyArray):
-        return value.array
+        raw = value.array
+        if pointer and raw.nbytes == 16:
+            return np.frombuffer(raw.tobytes()[:8], np.uint64)[0]
+        return raw
     return value
 
 
@@ -427,7 +449,9 @@ class Cublas:
         kinds = {0: "f4", 1: "f8", 2: "f2", 4: "c8", 5: "c16", 14: _BF16}
         host = np.dtype(kinds[a_type])
         scalar = {0: "f4", 1: "f8", 2: "f4", 4: "c8", 5: "c16", 14: "f4"}[a_type]
-        assert a_type == b_type == c_type
+        assert a_type == b_type
+        # Sums of half types may be given in float32.
+        assert c_type == a_type or (c_type == 0 and a_type in (2, 14))
         assert compute == (70 if a_type in (1, 5) else 68)
         assert lda >= (k if turn_a else m), "leading dimension of A"
         assert ldb >= (n if turn_b else k), "leading dimension of B"
@@ -437,7 +461,9 @@ class Cublas:
             size = np.dtype(scalar).itemsize
             return np.frombuffer(ctypes.string_at(at, size), scalar)[0]
 
-        def matrices(at: int, rows: int, columns: int, lead: int, step: int) -> Any:
+        def matrices(
+            at: int, rows: int, columns: int, lead: int, step: int, host: Any = host
+        ) -> Any:
             span = (count - 1) * step + (columns - 1) * lead + rows
             raw = (ctypes.c_uint8 * (span * host.itemsize)).from_address(at)
             flat = np.frombuffer(raw, np.uint8).view(host)
@@ -448,7 +474,8 @@ class Cublas:
 
         left = matrices(a, *((k, m) if turn_a else (m, k)), lda, a_step)
         right = matrices(b, *((n, k) if turn_b else (k, n)), ldb, b_step)
-        made = matrices(c, m, n, ldc, c_step)
+        target = np.dtype(kinds[c_type])
+        made = matrices(c, m, n, ldc, c_step, target)
         left = left.swapaxes(1, 2) if turn_a else left
         right = right.swapaxes(1, 2) if turn_b else right
         wide = np.dtype("f4") if host.itemsize == 2 else host
@@ -456,4 +483,4 @@ class Cublas:
             value = number(alpha) * np.matmul(left.astype(wide), right.astype(wide))
             if number(beta):
                 value = value + number(beta) * made.astype(wide)
-            made[...] = value.astype(host)
+            made[...] = value.astype(target)
