@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from dispatchtorch_cupy.kernels.runtime import Runtime
-from emulated_device import EmulatedBackend
 
 from dispatchtorch.backend import get_backend, register_backend
+from tests.devices.emulated_device import EmulatedBackend
 
 __all__ = ["recorded"]
 

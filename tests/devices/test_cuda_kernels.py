@@ -10,9 +10,11 @@ import dispatchtorch as torch
 
 pytest.importorskip("dispatchtorch_cupy.kernels")
 
-from cuda_emulation import COMPILER, EmulatedRuntime
-from cuda_kernel_cases import HALVES, dtypes_of, run
-from emulated_device import emulated
+from dispatchtorch_cupy.kernels import elementwise, reduction
+
+from tests.devices.cuda_emulation import COMPILER, EmulatedRuntime
+from tests.devices.cuda_kernel_cases import HALVES, dtypes_of, run
+from tests.devices.emulated_device import emulated
 
 pytestmark = pytest.mark.skipif(
     COMPILER is None, reason="the emulator needs a C++ compiler (g++ or clang++)"
@@ -24,8 +26,9 @@ def device() -> Any:
     return emulated()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "dtype"), [pytest.param(n, d, id=f"{n}-{d}"[0:60]) for n, d in dtypes_of()]
+    ("name", "dtype"), [pytest.param(n, d, id=f"{n}-{d}") for n, d in dtypes_of()]
 )
 def test_values_are_those_of_the_host(name: str, dtype: Any, device: Any) -> None:
     before = device.runtime.launches + len(device.engine.calls)
@@ -39,6 +42,22 @@ def test_values_are_those_of_the_host(name: str, dtype: Any, device: Any) -> Non
         torch.testing.assert_close(
             other.to("cpu"), one, rtol=tolerance, atol=tolerance, equal_nan=True
         )
+
+
+def test_arrays_beyond_32_bits_are_walked_as_others_are(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elementwise, "_NARROW", 0)
+    monkeypatch.setattr(reduction, "_NARROW", 0)
+    x = torch.arange(11 * 13 * 17, dtype=torch.float32).reshape(11, 13, 17) % 23
+    for f in (
+        lambda t: t.transpose(0, 2) * t.transpose(0, 2)[:1],
+        lambda t: t + 2,
+        lambda t: t.sum((0, 2)),
+        lambda t: t.sum(0),
+        lambda t: t.amax(2),
+    ):
+        torch.testing.assert_close(f(x.to("emulated")).to("cpu"), f(x))
 
 
 @pytest.mark.parametrize(

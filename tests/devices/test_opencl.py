@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import dispatchtorch as torch
+from dispatchtorch.device_layer import fallback_counts
 from dispatchtorch.dispatch.operator import all_operators
 from tests.devices.opencl_cases import D, compare, needs_opencl, with_gradients
 
@@ -164,6 +165,35 @@ def test_complex_numbers():
     compare(lambda x, y: [x * y, x / y, x.exp(), x.sqrt(), x.abs(), x.conj() + y], x, y)
 
 
+CUTS = [
+    0,
+    1,
+    -1,
+    2,
+    complex(2, -0.0),
+    complex(-2, -0.0),
+    1j,
+    2j,
+    -2j,
+    30 + 2j,
+    -50 + 1j,
+]
+
+
+@pytest.mark.parametrize(
+    "name", "expm1 log1p asin acos atan tanh asinh acosh atanh tan sin".split()
+)
+def test_functions_of_complex_numbers(name):
+    random = torch.randn(500, dtype=torch.complex128) * 2
+    x = torch.cat([random, random * 1e-3, torch.tensor(CUTS, dtype=torch.complex128)])
+    poles = {"log1p": [-1], "atan": [1j, -1j], "atanh": [1, -1]}
+    for pole in poles.get(name, []):
+        x = x[x != pole]
+    before = fallback_counts()
+    compare(getattr(torch, name), x, rtol=1e-8, atol=1e-12)
+    assert fallback_counts() == before
+
+
 def test_nan_and_infinity():
     x = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1.0])
     y = x.flip(0)
@@ -264,6 +294,41 @@ def test_batched_products():
     compare(lambda x: x @ x.mH, torch.randn(4, 5, dtype=torch.complex64))
 
 
+L = torch.linalg
+SYSTEMS = {
+    "lu": lambda a, s, b: L.lu(a),
+    "lu_factor": lambda a, s, b: L.lu_factor(a[..., 1:]),
+    "inv": lambda a, s, b: L.inv(a),
+    "slogdet": lambda a, s, b: L.slogdet(a),
+    "solve": lambda a, s, b: L.solve(a, b),
+    "cholesky": lambda a, s, b: L.cholesky(s),
+    "upper cholesky": lambda a, s, b: L.cholesky(s, upper=True),
+    "solve_triangular": lambda a, s, b: L.solve_triangular(s, b, upper=False),
+    "unitriangular": lambda a, s, b: L.solve_triangular(
+        s.mT / 9, b, upper=True, unitriangular=True
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (33, 33), (2, 3, 4, 4)])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_small_linear_systems(name, shape, dtype):
+    a = torch.randn(shape, dtype=dtype)
+    s = a @ a.mH + torch.eye(shape[-1], dtype=dtype)
+    b = torch.randn((*shape[:-1], 2), dtype=dtype)
+    before = fallback_counts()
+    compare(SYSTEMS[name], a, s, b, rtol=1e-7, atol=1e-7)
+    assert fallback_counts() == before
+
+
+def test_systems_without_a_solution_raise():
+    with pytest.raises(L.LinAlgError, match="diagonal element 2 is zero"):
+        L.inv(torch.ones(2, 2, device=D))
+    with pytest.raises(L.LinAlgError, match="leading minor of order 2"):
+        L.cholesky(torch.diag(torch.tensor([1.0, -1.0, 1.0])).to(D))
+
+
 # Neural networks.
 
 CONVOLUTIONS = [
@@ -358,6 +423,24 @@ def test_fourier_transforms_of_any_size(n):
 def test_special_functions(name):
     x = torch.linspace(-19.7, 20, 101)
     compare(getattr(torch.special, name), x, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.special.zeta(1.1 + x.abs(), 0.3 + x.flip(0).abs()),
+        lambda x: torch.special.zeta(torch.full_like(x, 3), x),
+        lambda x: [torch.polygamma(n, x) for n in (1, 2, 4)],
+        lambda x: torch.special.ndtri(x / 20),
+        torch.special.spherical_bessel_j0,
+    ],
+)
+def test_special_functions_in_double(function):
+    ends = torch.tensor([0.0, 1, -2, 20, float("inf"), float("nan"), 1e-9])
+    x = torch.cat([torch.linspace(-4.3, 20, 201), ends]).double()
+    before = fallback_counts()
+    compare(function, x, rtol=1e-8, atol=1e-10)
+    assert fallback_counts() == before
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from dispatchtorch_opencl import (
     pool,
     random,
     reduction,
+    solvers,
     special,
     types,
 )
@@ -35,6 +36,7 @@ _FAMILIES: tuple[Any, ...] = (
     indexing,
     reduction,
     linalg,
+    solvers,
     lists,
     nn,
     pool,

@@ -81,6 +81,56 @@ inline C log_ndtr_(C x) {
 }
 """
 
+# Hurwitz's zeta: the first terms, and the rest by Euler's and Maclaurin's formula.
+_ZETA = """
+inline C zeta_(C s, C q) {
+  if (s == 1) return INFINITY;
+  if (!(s > 1) || q != q) return NAN;
+  if (q <= 0 && q == floor(q)) return INFINITY;
+  if (q <= 0 && s != floor(s)) return NAN;
+  C sum = 0, a = q;
+  for (int k = 0; k < 9 || a <= 9; k++, a += 1) sum += pow(a, -s);
+  if (isinf(a) || isinf(s)) return sum;
+  const C b = 1 / (a * a);
+  sum += pow(a, 1 - s) / (s - 1) + pow(a, -s) / 2;
+  C f = s * pow(a, -s - 1);
+  sum += f * (C)(1.0 / 12); f *= (s + 1) * (s + 2) * b;
+  sum -= f * (C)(1.0 / 720); f *= (s + 3) * (s + 4) * b;
+  sum += f * (C)(1.0 / 30240); f *= (s + 5) * (s + 6) * b;
+  sum -= f * (C)(1.0 / 1209600); f *= (s + 7) * (s + 8) * b;
+  sum += f * (C)(1.0 / 47900160); f *= (s + 9) * (s + 10) * b;
+  return sum - f * (C)(691.0 / 1307674368000.0);
+}
+inline C trigamma_(C x) {
+  if (x >= (C)0.5) return zeta_(2, x);
+  const C turn = (C)M_PI / sin((C)M_PI * x);
+  return turn * turn - zeta_(2, 1 - x);
+}
+"""
+# The quantiles of the normal distribution: Winitzki's approximation, and Halley's steps on
+# erfc, of which the smaller tail is twice the argument.
+_NDTRI = """
+inline C ndtri_(C p) {
+  if (!(p >= 0 && p <= 1)) return NAN;
+  const C c = 2 * fmin(p, 1 - p);
+  if (c == 0) return p == 0 ? -INFINITY : INFINITY;
+  const C l = log(c * (2 - c)), b = (C)4.3307467508 + l / 2;
+  C y = sqrt(fmax(sqrt(b * b - l / (C)0.147) - b, (C)0));
+  for (int i = 0; i < 3; i++) {
+    const C u = (c - erfc(y)) / ((C)1.1283791670955126 * exp(-y * y));
+    y -= u / (1 + y * u); }
+  return copysign(y * (C)1.41421356237309504880, p - (C)0.5);
+}
+"""
+_SINC = """
+inline C sinc_(C x) {
+  const C q = x * x;
+  if (isinf(x)) return 0;
+  return q < (C)0.25
+    ? 1 - q / 6 * (1 - q / 20 * (1 - q / 42 * (1 - q / 72 * (1 - q / 110)))) : sin(x) / x;
+}
+"""
+
 # Orthogonal polynomials: the second one, and the one after ``a`` and ``b`` of degree k.
 _CHEBYSHEV = "2 * x * a - b"
 _POLYNOMIALS = {
@@ -119,6 +169,10 @@ _TABLE = {
     "erfinv": Expression("erfinv", "erfinv_(x)", helpers=_ERFINV),
     "erfcx": Expression("erfcx", "erfcx_(x)", helpers=_ERFCX),
     "log_ndtr": Expression("log_ndtr", "log_ndtr_(x)", helpers=_ERFCX),
+    "zeta": Expression("zeta", "zeta_(x, y)", helpers=_ZETA),
+    "trigamma": Expression("trigamma", "trigamma_(x)", helpers=_ZETA),
+    "ndtri": Expression("ndtri", "ndtri_(x)", helpers=_NDTRI),
+    "spherical_bessel_j0": Expression("spherical_bessel_j0", "sinc_(x)", helpers=_SINC),
 }
 for _order in (0, 1):
     _scaled = f"bessel_i(x, {_order})"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import dispatchtorch as torch
+from dispatchtorch.backend import get_backend
 from dispatchtorch.errors import FallbackError, UnsupportedOperator
 from dispatchtorch.testing._results import (
     Tolerance,
@@ -355,6 +356,9 @@ def _random_state(
 def _raises(row: OperatorSamples, failure: Any, device: str) -> str | None:
     args, kwargs = failure.sample.build(torch, device)
     _, error = _call(row.find(torch), *args, **kwargs)
+    if error is None:  # asynchronous devices raise once they are waited for
+        backend = get_backend(torch.device(device).type)
+        _, error = _call(backend.synchronize, backend.current_device())
     if error is None:
         return f"no error, expected {failure.exception}: {failure.words}"
     if type(error).__name__ != failure.exception or failure.words not in str(error):
