@@ -618,7 +618,25 @@ def resolve_device(device: Any) -> tuple[Backend, int]:
     elif type(device) is not Device:
         device = Device(device)
     backend = get_backend(device.type)
-    return backend, backend.current_device() if device.index is None else device.index
+    index = device.index
+    if index is None:
+        return backend, backend.current_device()
+    if index and backend.indexed:
+        check_index(backend, index)
+    return backend, index
+
+
+def check_index(backend: Backend, index: int) -> None:
+    """AcceleratorError for an index that a backend with devices doesn't have."""
+    count = backend.device_count()
+    if index >= count > 0 or index < 0:
+        from dispatchtorch._runtime import AcceleratorError
+
+        name = backend.device_type
+        raise AcceleratorError(
+            f"{name} error: invalid device ordinal: {name}:{index} doesn't exist, there "
+            f"{'is' if count == 1 else 'are'} {count}"
+        )
 
 
 def _device_keys(device: Any) -> int:

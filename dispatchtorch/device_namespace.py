@@ -52,10 +52,11 @@ SUBMODULES = {
     "use_mem_pool",
     "graphs": "CUDAGraph XPUGraph graph graph_pool_handle is_current_stream_capturing "
     "make_graphed_callables",
-    "amp": "autocast GradScaler custom_fwd custom_bwd autocast_mode grad_scaler "
+    "amp": "autocast GradScaler custom_fwd custom_bwd autocast_mode common grad_scaler "
     "amp_definitely_not_available",
     "amp.autocast_mode": "autocast custom_fwd custom_bwd",
     "amp.grad_scaler": "GradScaler",
+    "amp.common": "amp_definitely_not_available",
     "nvtx": "mark range range_end range_pop range_push range_start",
     "nccl": "is_available",
     "comm": "broadcast broadcast_coalesced gather reduce_add reduce_add_coalesced scatter",
@@ -133,7 +134,10 @@ class DeviceModule(ModuleType):
             found = self._made[name] = _general(self, name)
         if found is self:
             shown = self.__name__.replace("dispatch", "", 1)
-            raise AttributeError(f"module '{shown}' has no attribute '{name}'")
+            from dispatchtorch._absent import explanation
+
+            why = explanation(f"{self._type}.{name}")
+            raise AttributeError(f"module '{shown}' has no attribute '{name}'{why}")
         return found
 
     def __dir__(self) -> list[str]:

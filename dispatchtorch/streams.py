@@ -14,7 +14,12 @@ import threading
 import weakref
 from typing import Any, NoReturn
 
-from dispatchtorch.backend import Backend, current_accelerator, get_backend
+from dispatchtorch.backend import (
+    Backend,
+    check_index,
+    current_accelerator,
+    get_backend,
+)
 from dispatchtorch.device import device as Device
 from dispatchtorch.plugins import PYTORCH_TYPES
 
@@ -71,13 +76,7 @@ def device_index(backend: Backend, device: Any) -> int:
         if found.index is None:
             return backend.current_device()
         index = found.index
-    if not 0 <= index < backend.device_count():
-        from dispatchtorch._runtime import AcceleratorError
-
-        raise AcceleratorError(
-            f"{backend.device_type} error: invalid device ordinal {index}: there "
-            f"{'is' if backend.device_count() == 1 else 'are'} {backend.device_count()}"
-        )
+    check_index(backend, index)
     return index
 
 

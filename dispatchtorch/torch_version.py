@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 __all__ = ["TorchVersion"]
 
-_VERSION = None  # the compiled pattern, made at the first comparison
+_VERSION: Any = None  # the compiled pattern, made at the first comparison
 _PATTERN = r"""
     v?(?:(?P<epoch>\d+)!)?(?P<release>\d+(?:\.\d+)*)
     (?:[-_.]?(?P<stage>alpha|beta|preview|pre|a|b|c|rc)[-_.]?(?P<number>\d*))?
@@ -68,6 +67,8 @@ class TorchVersion(str):
 def _key(text: str) -> tuple[Any, ...] | None:
     """What orders a version as PEP 440 has it; None for text that is none."""
     global _VERSION
+    import re
+
     if _VERSION is None:
         _VERSION = re.compile(_PATTERN, re.VERBOSE)
     found = _VERSION.fullmatch(text.strip().lower())

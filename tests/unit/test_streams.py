@@ -93,7 +93,10 @@ def test_the_hosts_events_cannot_be_recorded():
         (lambda: torch.Event("cpu", True), TypeError, "from 0 to 1 positional"),
         (lambda: torch.Event(foo=1), TypeError, "unexpected keyword argument 'foo'"),
         (lambda: torch.Stream("cuda"), RuntimeError, "pip install"),
-        (lambda: torch.Stream("loopback:7"), RuntimeError, "invalid device ordinal 7"),
+        (lambda: torch.Stream("loopback:7"), RuntimeError, "loopback:7 doesn't exist"),
+        (lambda: torch.ones(2, device="loopback:7"), RuntimeError, "doesn't exist"),
+        (lambda: torch.ones(2).to("loopback:7"), RuntimeError, "doesn't exist"),
+        (lambda: torch.Generator("loopback:7"), RuntimeError, "doesn't exist"),
         (lambda: torch.ones(2).record_stream(3), RuntimeError, "unknown parameter"),
         (
             lambda: torch.ones(2).record_stream(torch.Stream("cpu")),
@@ -271,7 +274,9 @@ def test_set_device_decides_what_a_device_without_an_index_means():
     torch.loopback.set_device(-1)
     assert torch.loopback.current_device() == 1
     torch.loopback.set_device(0)
-    with pytest.raises(RuntimeError, match="invalid device ordinal 2: there are 2"):
+    with pytest.raises(
+        RuntimeError, match="ordinal: loopback:2 doesn't exist, there are 2"
+    ):
         torch.loopback.set_device(2)
     with pytest.raises(ValueError, match="Expected a loopback device, but got: cpu"):
         torch.loopback.set_device("cpu")
@@ -324,7 +329,7 @@ def test_the_accelerator_is_the_devices_own_functions(accelerator: str):
     assert torch.float32 in a.get_device_capability()["supported_dtypes"]
     with pytest.raises(ValueError, match="doesn't match the current accelerator"):
         a.synchronize("loopback")
-    with pytest.raises(RuntimeError, match="invalid device ordinal 5"):
+    with pytest.raises(RuntimeError, match="invalid device ordinal"):
         a.set_device_index(5)
     with pytest.raises(TypeError, match=r"expected torch\.Stream"):
         a.set_stream(None)
