@@ -122,16 +122,19 @@ def _orthogonalized(
     if len(coefficients) != 3:
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
-    x = matrix.bfloat16()
-    tall = x.size(0) > x.size(1)
-    if tall:
-        x = x.T
+    tall = matrix.size(0) > matrix.size(1)
+    x = _rounded(matrix.T if tall else matrix)
     # A spectral norm of at most one, which the iteration needs to converge.
-    x = x / x.norm().clamp(min=eps)
+    x = _rounded(x / _rounded(x.norm()).clamp(min=eps))
     for _ in range(steps):
         # Sums of products are rounded to bfloat16 as a whole.
-        gram = (x @ x.T).float()
-        gram = torch.addmm(gram, gram, gram, beta=b, alpha=c).bfloat16().float()
-        wide = x.float()
-        x = torch.addmm(wide, gram, wide, beta=a).bfloat16()
+        gram = _rounded(x @ x.T)
+        gram = _rounded(torch.addmm(gram, gram, gram, beta=b, alpha=c))
+        x = _rounded(torch.addmm(x, gram, x, beta=a))
+    x = x.bfloat16()
     return x.T if tall else x
+
+
+def _rounded(tensor: Any) -> Any:
+    """In float32, the values that bfloat16 has for those of ``tensor``."""
+    return tensor.bfloat16().float()
