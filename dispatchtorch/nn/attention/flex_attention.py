@@ -81,11 +81,11 @@ def and_masks(*mask_mods: Mod) -> Mod:
     return _combined("and_mask", True, mask_mods)
 
 
-def _indices(b: int, h: int, q: int, kv: int, device: Any) -> tuple[Tensor, ...]:
+def _indices(shape: Any, device: Any) -> tuple[Tensor, ...]:
     """Index tensors of the four dims, which broadcast to all of them."""
     return tuple(
         torch.arange(n, device=device).view(*(-1 if d == dim else 1 for d in range(4)))
-        for dim, n in enumerate((b, h, q, kv))
+        for dim, n in enumerate(shape)
     )
 
 
@@ -101,7 +101,7 @@ def create_mask(
     where it makes a score of 0 infinitely low. ``None`` for B or H means 1."""
     shape = (B or 1, H or 1, Q_LEN, KV_LEN)
     device = _default_device() if device is None else device
-    indices = _indices(*shape, device)
+    indices = _indices(shape, device)
     if _takes_score(mod_fn):
         scores = mod_fn(torch.zeros(shape, device=device), *indices)
         return torch.broadcast_to(scores, shape).isneginf().logical_not()  # type: ignore[no-any-return]
@@ -222,14 +222,18 @@ class BlockMask:
                 return None, None
             return _ordered(_dense(number, indices, columns).transpose(-1, -2))
 
+        by_column = turned(kv_num_blocks, kv_indices)
+        full_by_column = turned(full_kv_num_blocks, full_kv_indices)
         return cls(
             seq_lengths,
             kv_num_blocks,
             kv_indices,
             full_kv_num_blocks,
             full_kv_indices,
-            *turned(kv_num_blocks, kv_indices),
-            *turned(full_kv_num_blocks, full_kv_indices),
+            by_column[0],
+            by_column[1],
+            full_by_column[0],
+            full_by_column[1],
             BLOCK_SIZE=size,
             mask_mod=noop_mask if mask_mod is None else mask_mod,
             **orders,
@@ -317,15 +321,19 @@ class BlockMask:
             if number is None or indices is None:
                 return None, None
             dense = _dense(number, indices, indices.shape[-1])[..., :rows, :columns]
-            missing = (0, columns - dense.shape[-1], 0, rows - dense.shape[-2])
+            missing = [0, columns - dense.shape[-1], 0, rows - dense.shape[-2]]
             return _ordered(torch.nn.functional.pad(dense, missing))
 
+        number, indices = fitted(self.kv_num_blocks, self.kv_indices)
+        full = fitted(self.full_kv_num_blocks, self.full_kv_indices)
         return BlockMask.from_kv_blocks(
-            *fitted(self.kv_num_blocks, self.kv_indices),
-            *fitted(self.full_kv_num_blocks, self.full_kv_indices),
-            self.BLOCK_SIZE,
-            self.mask_mod,
-            (new_q_len, new_kv_len),
+            number,
+            indices,
+            full[0],
+            full[1],
+            BLOCK_SIZE=self.BLOCK_SIZE,
+            mask_mod=self.mask_mod,
+            seq_lengths=(new_q_len, new_kv_len),
         )
 
     def as_tuple(self, flatten: bool = True) -> tuple[Any, ...]:
@@ -387,7 +395,7 @@ def _picture(blocks: Tensor, high: int, wide: int) -> str:
     """Blocks as characters, several of them in one where there are too many."""
     rows, columns = blocks.shape
     down, right = -(-rows // high), -(-columns // wide)
-    pad = (0, -columns % right, 0, -rows % down)
+    pad = [0, -columns % right, 0, -rows % down]
     cells = torch.nn.functional.pad(blocks.float(), pad)
     cells = cells.unflatten(0, (-1, down)).unflatten(2, (-1, right)).mean((1, 3))
     signs = {0.0: "  ", 1.0: "██"}
@@ -424,7 +432,7 @@ def create_block_mask(
     size = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else BLOCK_SIZE
     mask = create_mask(mask_mod, B, H, Q_LEN, KV_LEN, device)
     padded = torch.nn.functional.pad(
-        mask.to(torch.int32), (0, -KV_LEN % size[1], 0, -Q_LEN % size[0])
+        mask.to(torch.int32), [0, -KV_LEN % size[1], 0, -Q_LEN % size[0]]
     )
     blocks = padded.unflatten(3, (-1, size[1])).unflatten(2, (-1, size[0]))
     counts = blocks.sum((3, 5))
@@ -434,8 +442,15 @@ def create_block_mask(
         full: Any = _ordered(counts == area)
     else:
         partial, full = counts > 0, (None, None)
+    number, indices = _ordered(partial)
     return BlockMask.from_kv_blocks(
-        *_ordered(partial), *full, size, mask_mod, (Q_LEN, KV_LEN)
+        number,
+        indices,
+        full[0],
+        full[1],
+        BLOCK_SIZE=size,
+        mask_mod=mask_mod,
+        seq_lengths=(Q_LEN, KV_LEN),
     )
 
 
@@ -513,7 +528,7 @@ def flex_attention(
         key, value = (t.repeat_interleave(groups, 1) for t in (key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     scores = query @ key.transpose(-2, -1) * scale
-    indices = _indices(*scores.shape, query.device)
+    indices = _indices(scores.shape, query.device)
     if score_mod is not None:
         scores = score_mod(scores, *indices).to(scores.dtype)
     if block_mask is not None:

@@ -489,3 +489,36 @@ def test_a_context_object_is_used_as_it_is():
     loader = DataLoader([1], num_workers=1, multiprocessing_context=context)
     assert loader.multiprocessing_context is context
     assert [t.item() for t in loader] == [1]
+
+
+def test_two_workers_wait_for_items_side_by_side():
+    def wait(i):
+        time.sleep(0.003)
+        return float(i)
+
+    def seconds(**options):
+        start = time.perf_counter()
+        list(DataLoader(Items(160, wait), batch_size=8, **options))
+        return time.perf_counter() - start
+
+    # Starting the workers is counted; other processes may be in the way once or twice.
+    ratios = [seconds() / seconds(num_workers=2, **FORK) for _ in range(3)]
+    assert max(ratios) > 1.5
+
+
+def test_the_first_keys_are_drawn_before_the_workers_start():
+    """With them they begin, without a word through their pipes."""
+    drawn = []
+
+    class Keys:
+        def __iter__(self):
+            for i in range(6):
+                drawn.append((i, len(multiprocessing.active_children())))
+                yield i
+
+    loader = DataLoader(
+        range(6), sampler=Keys(), batch_size=1, num_workers=2, prefetch_factor=1, **FORK
+    )
+    before = len(multiprocessing.active_children())
+    assert [int(batch) for batch in loader] == list(range(6))
+    assert [count - before for _, count in drawn[:2]] == [0, 0]
