@@ -84,7 +84,7 @@ _LAZY = {
         "dispatchtorch.streams": "Stream Event",
         "dispatchtorch._storage.base": "StorageBase",
         "dispatchtorch._tensor_str": "set_printoptions",
-        "dispatchtorch.storage": "UntypedStorage TypedStorage FloatStorage DoubleStorage "
+        "dispatchtorch.storage": "Storage UntypedStorage TypedStorage FloatStorage DoubleStorage "
         "HalfStorage BFloat16Storage LongStorage IntStorage ShortStorage CharStorage "
         "ByteStorage BoolStorage ComplexFloatStorage ComplexDoubleStorage",
         "dispatchtorch.functional": "broadcast_tensors broadcast_shapes meshgrid "

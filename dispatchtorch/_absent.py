@@ -35,6 +35,14 @@ _ABSENT = {
     "multiprocessing": "tensors aren't shared between processes; the workers of "
     "torch.utils.data.DataLoader are supported",
     "distributed": "distributed training isn't supported",
+    "utils.cpp_extension": "extensions in C++ aren't built here; kernels of other "
+    "libraries are registered with torch.library or as an overlay (docs/plugins.md)",
+    "utils.mobile_optimizer": _GRAPH,
+    "utils.bundled_inputs": _GRAPH,
+    "utils.data.datapipes": "data pipes aren't supported; torch.utils.data has datasets, "
+    "samplers and DataLoader",
+    "cuda.tunable": "products of matrices aren't tuned from Python",
+    "cuda.jiterator": "kernels in CUDA C++ come from the device's plugin",
     "ao": _QUANTISED,
     "quantization": _QUANTISED,
     "quantize_per_tensor": _QUANTISED,

@@ -168,6 +168,7 @@ HalfStorage: Any
 IntStorage: Any
 LongStorage: Any
 ShortStorage: Any
+from dispatchtorch.storage import Storage as Storage
 from dispatchtorch.storage import TypedStorage as TypedStorage
 from dispatchtorch.storage import UntypedStorage as UntypedStorage
 from dispatchtorch.streams import Event as Event

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # Operators that PyTorch lists in this module.
-_OPERATORS = ("cdist norm stft tensordot unique unique_consecutive").split()
+_OPERATORS = ("cdist istft norm stft tensordot unique unique_consecutive").split()
 
 
 def __getattr__(name: str) -> Any:

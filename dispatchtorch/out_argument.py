@@ -299,9 +299,7 @@ def _check_dtype(op: Operator, wanted: dtypes.dtype, own: dtypes.dtype) -> None:
         raise kind(_filled(text, op.name, wanted, own))
 
 
-def _transform_text(
-    name: str, wanted: dtypes.dtype, own: dtypes.dtype
-) -> str | None:
+def _transform_text(name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> str | None:
     """What a Fourier transform says of an ``out`` of another kind than its result."""
     if own.category == wanted.category:
         return None

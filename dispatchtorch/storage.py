@@ -27,6 +27,7 @@ __all__ = ["TypedStorage", "UntypedStorage"]
 
 # FloatStorage and its kind, which ``dispatchtorch`` shows as its own.
 globals().update(legacy_storage_classes("dispatchtorch", "cpu"))
+Storage = globals()["FloatStorage"]
 
 # Not public, and yet PyTorch's users, and the tensor here, look for them here.
 _private = (

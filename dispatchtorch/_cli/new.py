@@ -53,7 +53,7 @@ def new(kind: str, name: str, into: str = ".") -> Path:
     print(
         "\nNext:\n"
         f"  cd {folder}\n"
-        "  pip install -e . --no-build-isolation --no-deps\n"
+        "  pip install -e .\n"
         "  dispatchtorch doctor   # is it found, does it work?\n"
         "  pytest                 # its tests, on the conformance kit\n"
         f"  {then}\n"

@@ -245,7 +245,9 @@ def compile_entry(op: Operator, form: str) -> Kernel:
         if op.schema.arguments[varargs].default is REQUIRED:
             lines.append(f"    elif not {only}: missing({name}, {only!r})")
             constants["missing"] = _missing
-        lines.insert(1, f"    if compat: {only} = by_keyword({name}, compat, {only!r}, {only})")
+        lines.insert(
+            1, f"    if compat: {only} = by_keyword({name}, compat, {only!r}, {only})"
+        )
     if has_out(op, form):
         lines.append("    if out is not None:")
         lines.append(f"        return write_out(op, {name}, out, {call})")
@@ -618,7 +620,7 @@ def fits_int(value: Any) -> bool:
         return True
     if isinstance(value, (bool, float)):
         return False
-    if not hasattr(value, "__index__") or getattr(value, "ndim", 0):
+    if not hasattr(value, "__index__") or getattr(value, "ndim", False):
         return False
     return not (hasattr(value, "_keys") and value.is_floating_point())
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import as_ints, numel_of, torch
 from dispatchtorch.memory_format import channels_last_3d
+from dispatchtorch.ops._common import as_ints, numel_of, torch
 from dispatchtorch.ops._formats import has_channels_last, in_format_of, own
 from dispatchtorch.ops._history import linked
 from dispatchtorch.ops.padding import int_line, line

@@ -180,9 +180,13 @@ def addr(self, vec1, vec2, *, beta, alpha):
         return product if not beta else product | self
     made = scaled_sum(self.to(kind), product.to(kind), beta, alpha)
     order = inferred_strides(made._shape, self.stride())
-    return made if order is None else torch.empty_strided(
-        made._shape, order, dtype=kind, device=made.device
-    ).copy_(made)
+    return (
+        made
+        if order is None
+        else torch.empty_strided(
+            made._shape, order, dtype=kind, device=made.device
+        ).copy_(made)
+    )
 
 
 derive(

@@ -190,7 +190,19 @@ def nll_loss_nd(self, target, weight, reduction, ignore_index):
             if self.ndim == 4
             else f"Expected target size {list(wanted)}, got {given}"
         )
-    return torch.nll_loss2d_forward(self, target, weight, reduction, ignore_index)[0]
+    if self.ndim == 4 or reduction:
+        return torch.nll_loss2d_forward(self, target, weight, reduction, ignore_index)[
+            0
+        ]
+    n, c = self._shape[:2]
+    inner = numel_of(wanted[1:])
+    return torch.nll_loss2d_forward(
+        self.contiguous().view((n, c, 1, inner)),
+        target.contiguous().view((n, 1, inner)),
+        weight,
+        reduction,
+        ignore_index,
+    )[0].view(wanted)
 
 
 # Cross-entropy.

@@ -115,7 +115,6 @@ def native_dropout(input, p, train):
     return input * kept * (0.0 if p == 1 else 1 / (1 - p)), kept
 
 
-
 @operator(
     "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
     tags="out",

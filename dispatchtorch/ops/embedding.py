@@ -139,8 +139,15 @@ def embedding_renorm_(self, indices, max_norm, norm_type):
     if self.ndim != 2:
         raise RuntimeError("'self' must be 2-D")
     _check_indices(indices, "embedding_renorm_")
-    _check_range(indices, self._shape[0])
     count = self._shape[0]
+    if has_values(indices):
+        above = indices.masked_select(indices >= count)
+        if above._shape[0]:
+            raise IndexError(
+                f"select(): index {above.min().item()} out of range for tensor of size "
+                f"{list(self._shape)} at dimension 0"
+            )
+    _check_range(indices, count)
     flat = indices.reshape(-1).to(torch.int64)
     used = flat.new_zeros((count,)).scatter(0, flat, 1) != 0
     norms = torch.norm(self, norm_type, 1, True)
@@ -244,9 +251,7 @@ def _bag_checked(
                 f"{indices._shape[0]} but got offsets[-1] of {last}"
             )
     elif include_last and not offsets._shape[0]:
-        raise RuntimeError(
-            "include_last_offset: number of offset should be at least 1"
-        )
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
     return indices, offsets
 
 

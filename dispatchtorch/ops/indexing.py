@@ -52,6 +52,8 @@ def check_gather(name: str, self: Any, dim: int, index: Any, src: Any = None) ->
     ndim = max(index.ndim, 1)
     for label, other in (("self", self), ("src", src)):
         if other is not None and ndim != max(other.ndim, 1):
+            if label == "src" and 0 < other.ndim < ndim:
+                wrap_dim(other.ndim, other.ndim)  # its sizes are looked at first
             label = "input" if name == "gather" else label
             raise RuntimeError(
                 "Index tensor must have the same number of dimensions as "

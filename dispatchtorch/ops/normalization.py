@@ -266,7 +266,7 @@ def rms_norm(input, normalized_shape, weight, eps):
     made = x * torch.rsqrt((x**2).mean(_trailing(len(shape)), True) + eps)
     if weight is not None:
         made = made * single(weight)
-    return _like(made, input).contiguous()
+    return _like(made, input).contiguous(memory_format=suggested_format(input))
 
 
 # Group normalisation.

@@ -162,7 +162,7 @@ def _fractional(x: Any, kernel: Any, outs: Any, samples: Any) -> Any:
 
 def _fractional_sizes(value: Any, dims: int, name: str) -> tuple[int, ...]:
     values = as_ints(value)
-    if len(values) not in (1, dims):
+    if len(values) != (1 if type(value) is int else dims):
         count = "three " if dims == 3 else ""
         raise RuntimeError(
             f"{name} must either be a single Int or tuple of {count}Ints"
@@ -206,9 +206,9 @@ def _declare_fractional(dims: int) -> None:
                 f"Expect _random_samples.size(2) equals to {dims}; got {d}."
             )
         rows = list(zip(words, x._shape[2:], kernel, outs, strict=True))
-        # PyTorch looks at the width before the height, and wants room to spare in
-        # three dims.
-        for word, size, k, o in (*rows[:-2], rows[-1], rows[-2]):
+        if dims == 3:  # PyTorch's order, which also wants room to spare
+            rows = [rows[0], rows[2], rows[1]]
+        for word, size, k, o in rows:
             if o + k - 1 + (dims == 3) > size:
                 raise RuntimeError(
                     f"{who}(): pool {word} {k} too large relative to input {word} {size}"

@@ -531,7 +531,14 @@ def _declare_avg(dims: int) -> None:
         self=lambda grad, self, kernel, stride, padding, out, include_pad, divisor: (
             linked(
                 torch._avg_pool_backward(
-                    grad, self._shape, kernel, stride, padding, out, include_pad, divisor
+                    grad,
+                    self._shape,
+                    kernel,
+                    stride,
+                    padding,
+                    out,
+                    include_pad,
+                    divisor,
                 ),
                 self,
             )

@@ -67,7 +67,7 @@ def _sorted(
     if self.ndim == 0:
         return self.clone(), torch.zeros((), dtype=dtypes.int64, device=self.device)
     values, indices = _sort(self, dim, descending)
-    if algorithm and self._shape[dim] > 2 and self.stride(dim):
+    if algorithm and self._shape[dim] > 2 and (algorithm != "sort" or self.stride(dim)):
         values, indices = strict._settle(values, indices, dim, algorithm, k)
     return values, indices
 

@@ -383,9 +383,7 @@ def _part(name: str, slot: str, by_row: bool) -> None:
 
 
 def _copied(name: str) -> None:
-    @operator(
-        f"{name}_copy(Tensor self) -> Tensor", variants="function", tags="out"
-    )
+    @operator(f"{name}_copy(Tensor self) -> Tensor", variants="function", tags="out")
     def copied(self):  # type: ignore[no-untyped-def]
         return getattr(self, name)().clone()
 

@@ -21,6 +21,11 @@ COMMANDS = {
     "pytest": "-m pytest -p no:cacheprovider",
     "dispatchtorch": "-m dispatchtorch",
 }
+# Packages are built with what is there, so that tests need no network.
+BEFORE = {
+    "pip": 'if [ "$1" = install ]; then shift\n'
+    'set -- install --no-build-isolation --no-deps "$@"; fi\n'
+}
 # Plugins of the parent environment, which aren't what is tested.
 FOREIGN = ("cuda", "loopback", "opencl", "onednn")
 
@@ -34,7 +39,9 @@ class Environment:
         self.bin = folder / "bin"
         for name, what in COMMANDS.items():
             script = self.bin / name
-            script.write_text(f'#!/bin/sh\nexec "{self.bin}/python" {what} "$@"\n')
+            script.write_text(
+                f'#!/bin/sh\n{BEFORE.get(name, "")}exec "{self.bin}/python" {what} "$@"\n'
+            )
             script.chmod(0o755)
         self.packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
         parent = sysconfig.get_path("purelib")

@@ -108,9 +108,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Environment, Path]:
     for kind, name in NAMES.items():
         environment.run(f"dispatchtorch new {kind} {name}", folder)
         projects.append(f"-e ./dispatchtorch-{name.replace('_', '-')}")
-    environment.run(
-        f"pip install -q {' '.join(projects)} --no-build-isolation --no-deps", folder
-    )
+    environment.run(f"pip install -q {' '.join(projects)}", folder)
     return environment, folder
 
 

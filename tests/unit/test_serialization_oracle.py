@@ -501,3 +501,17 @@ def test_whole_modules_of_the_old_format_load():
         warnings.simplefilter("error")
         found = torch.serialization.load(io.BytesIO(data), weights_only=False)
     assert type(found) is torch.nn.ReLU
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["nope", "errors", "buffers"])
+def test_the_restricted_unpickler_takes_an_encoding_alone(name, zipped):
+    said = []
+    for lib in (torch, oracle):
+        buffer = io.BytesIO()
+        lib.save(lib.ones(2), buffer, _use_new_zipfile_serialization=zipped)
+        buffer.seek(0)
+        with pytest.warns(UserWarning), pytest.raises(TypeError) as error:
+            lib.load(buffer, weights_only=True, **{name: None})
+        said.append(str(error.value))
+    assert said[0] == said[1]

@@ -198,8 +198,15 @@ def _norms(xp: Any) -> dict[str, Function]:
         if bias is not None:
             made += single(bias).reshape(1, -1, 1)
         of = kind if weight is None else weight.dtype
+        made = made.reshape(shape).astype(kind, copy=False)
+        if not x.flags.c_contiguous and x.ndim in (4, 5):
+            from dispatchtorch.ops._formats import channels_last_strides
+
+            if channels_last_strides(shape, x.strides):
+                last = xp.ascontiguousarray(xp.moveaxis(made, 1, -1))
+                made = xp.moveaxis(last, -1, 1)
         return (
-            made.reshape(shape).astype(kind, copy=False),
+            made,
             mean.reshape(n, group).astype(of, copy=False),
             rstd.reshape(n, group).astype(of, copy=False),
         )

@@ -49,8 +49,10 @@ def kernels_for(xp: Any) -> Kernels:
 
     @kernel("copy_")
     def copy_(target: Any, source: Any) -> None:
-        if target.dtype != source.dtype:
-            source = cast_for_copy(source, target.dtype)
+        new, old = target.dtype, source.dtype
+        # Writing casts as well, and saves a copy; but some casts aren't NumPy's.
+        if new != old and not (_is_float(new) and _is_float(old)):
+            source = cast_for_copy(source, new)
         target[...] = source
 
     @kernel("fill_.Scalar")
@@ -362,6 +364,11 @@ def _buffer(root: Any) -> Any:
     flat = flat_memory(root)
     # ml_dtypes' types have no buffer protocol.
     return flat.view(np.uint8) if root.dtype.kind == "V" else flat
+
+
+def _is_float(host: Any) -> bool:
+    """Whether a dtype is one of floats of two bytes or more."""
+    return host.kind in "fV" and host.itemsize > 1
 
 
 def cast_for_copy(source: Any, host: Any) -> Any:

@@ -96,6 +96,8 @@ class _Rows:
 
     def settle(self, first: Array, last: Array) -> None:
         """A stable sort of each segment."""
+        if not len(first):
+            return
         sizes = last - first
         ends = np.cumsum(sizes)
         segments = np.repeat(np.arange(len(first)), sizes)
