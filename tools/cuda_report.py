@@ -98,6 +98,7 @@ class Run:
         self.seconds = 60.0 * arguments.minutes
         self.wanted = arguments.sections.split(",")
         self.cases = arguments.cases
+        self.dtypes = arguments.dtypes
         self.processes = arguments.processes or max(2, min(12, os.cpu_count() or 2) - 2)
         self.report: dict[str, Any] = {"sections": {}}
 
@@ -229,24 +230,18 @@ def section_correctness(run: Run) -> None:
              "--import-mode=importlib", "--no-header", "-m", "cuda", "-rfEs",
              "tests/devices"],
         )  # fmt: skip
-    parts: list[tuple[Any, Path]] = []
     if "conformance" in run.wanted:
         _, text = run.command(["-c", _NAMES], 60)
         try:
             names, checks = json.loads(text.strip().splitlines()[-1])
-            # The kit wants an operator in each run, also in that of the device's checks.
-            first, rest = names[:1], names[1:]
-            patterns = [*shards([*checks, *first], 1), *shards(rest, run.processes)]
         except (ValueError, IndexError):
-            patterns = []
             run.keep("conformance", {"summary": "no samples", "text": text[-2000:]})
-        for k, pattern in enumerate(patterns):
-            file = run.site / f"part{k}.json"
-            arguments = ["-m", "dispatchtorch", "conformance", "--device", "cuda",
-                         "--ops", pattern, "--report", str(file)]  # fmt: skip
-            parts.append((run.start(arguments, **blocking), file))
-    if parts:
-        gathered(run, parts, until)
+        else:
+            # The kit wants an operator in each run, also in that of the device's checks.
+            # More parts than processes: what doesn't end in time is little.
+            patterns = shards(names[1:], 4 * run.processes)
+            patterns.insert(0, shards([*checks, names[0]], 1)[0])
+            gathered(run, patterns, blocking, until)
     if tests is not None:
         status, text = finish(tests, until - time.monotonic())
         lines = [x for x in text.splitlines() if x.strip()]
@@ -261,24 +256,47 @@ def section_correctness(run: Run) -> None:
         )  # fmt: skip
 
 
-def gathered(run: Run, parts: list[tuple[Any, Path]], until: float) -> None:
-    """The shards' results as one."""
+def gathered(
+    run: Run, patterns: list[str], extra: dict[str, str], until: float
+) -> None:
+    """Runs the shards, some at a time, and keeps their results as one."""
+    waiting = list(enumerate(patterns))
+    running: list[tuple[int, Any]] = []
     counts: dict[str, int] = {}
     failures: list[str] = []
     unfinished: list[str] = []
-    for k, (process, file) in enumerate(parts):
-        status, text = finish(process, until - time.monotonic())
-        if not file.exists():
+
+    def file_of(k: int) -> Path:
+        return run.site / f"part{k}.json"
+
+    def end(k: int, process: Any, limit: float) -> None:
+        status, text = finish(process, limit)
+        if not file_of(k).exists():
             why = "ran out of time" if status is None else f"exit {status}"
             unfinished.append(f"part {k}: {why}: {text.strip()[-600:]}")
-            continue
-        found = json.loads(file.read_text(encoding="utf-8"))
+            return
+        found = json.loads(file_of(k).read_text(encoding="utf-8"))
         for name, value in outcomes(found).items():
             counts[name] = counts.get(name, 0) + value
-        failures += failed(found)
+        failures.extend(failed(found))
+
+    options = ["--dtypes", run.dtypes] if run.dtypes else []
+    while (waiting or running) and time.monotonic() < until:
+        while waiting and len(running) < run.processes:
+            k, pattern = waiting.pop(0)
+            arguments = ["-m", "dispatchtorch", "conformance", "--device", "cuda",
+                         "--ops", pattern, "--report", str(file_of(k)), *options]  # fmt: skip
+            running.append((k, run.start(arguments, **extra)))
+        for k, process in [each for each in running if each[1].poll() is not None]:
+            running.remove((k, process))
+            end(k, process, 5)
+        time.sleep(0.1)
+    for k, process in running:
+        end(k, process, 1)
+    unfinished += [f"part {k}: never started" for k, _ in waiting]
     summary = ", ".join(f"{v} {k}" for k, v in sorted(counts.items()))
     if unfinished:
-        summary += f"; {len(unfinished)} of {len(parts)} parts didn't end"
+        summary += f"; {len(unfinished)} of {len(patterns)} parts didn't end"
     run.keep(
         "conformance",
         {"summary": summary, "counts": counts, "failures": failures[:400],
@@ -369,6 +387,7 @@ def main() -> int:
     parser.add_argument(
         "--processes", type=int, default=0, help="of the conformance kit"
     )
+    parser.add_argument("--dtypes", default="", help="of the conformance kit; all")
     parser.add_argument(
         "--cases", default="", help="benchmarks, of: " + ", ".join(CASES)
     )
