@@ -52,6 +52,13 @@ class DeviceTests:
         assert x.grad.device.type == self.device
         assert x.grad.tolist() == [2.0, 2.0, 2.0]
 
+    def test_a_model_moves_to_the_device(self) -> None:
+        model, x = torch.nn.Linear(3, 2), torch.randn(4, 3)
+        expected = model(x)
+        there = model.to(self.device)(x.to(self.device))
+        assert there.device.type == self.device
+        torch.testing.assert_close(there.cpu(), expected)
+
     @pytest.mark.parametrize(
         "operators", ["^neg$", "^add$", "^sum$", "^matmul$", "^Tensor.view"]
     )

@@ -10,22 +10,12 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import OpenCLArray, made_like, number, size_of
-from dispatchtorch_opencl.indexing import contiguous, converted, copy_
+from dispatchtorch_opencl.indexing import built, contiguous, converted, copy_
 
 __all__ = ["kernels_for"]
 
 _LABELS = (dtypes.int64, dtypes.int32, dtypes.uint8)
 NONE, MEAN = 0, 1
-
-
-def _built(
-    runtime: Any, key: tuple[Any, ...], name: str, source: Callable[[], str]
-) -> Any:
-    kernel = runtime.cache.get(key)
-    if kernel is None:
-        kernel = runtime.build(name, source(), types.options_for(*key))
-        runtime.cache[key] = kernel
-    return kernel
 
 
 def _operand(x: OpenCLArray) -> list[Any]:
@@ -145,7 +135,7 @@ def nll_forward(
         size = (min(size[0], 1024),)
     wide = dtypes.float32 if dtype.itemsize == 2 else dtype
     sums = made_like(x, (size[0], 2), wide)
-    kernel = _built(
+    kernel = built(
         runtime, ("nll", dtype, target.dtype), "nll",
         lambda: _nll_source(dtype, target.dtype),
     )  # fmt: skip
@@ -158,9 +148,7 @@ def nll_forward(
     if each:
         copy_(total, number(x, 0))
         return made, total
-    kernel = _built(
-        runtime, ("nll end", dtype), "ended", lambda: _nll_end_source(dtype)
-    )
+    kernel = built(runtime, ("nll end", dtype), "ended", lambda: _nll_end_source(dtype))
     args = [a.memory.buffer for a in (made, total, sums)]
     args += [np.int64(size[0]), np.int32(reduction == MEAN)]
     runtime.launch(kernel, (1,), args)
@@ -182,7 +170,7 @@ def nll_backward(
     n, classes = (1, x.shape[0]) if x.ndim == 1 else x.shape[:2]
     plane = size_of(x.shape[2:])
     made = made_like(x, x.shape)
-    kernel = _built(
+    kernel = built(
         runtime, ("nll back", dtype, target.dtype), "nll",
         lambda: _nll_back_source(dtype, target.dtype),
     )  # fmt: skip
@@ -244,7 +232,7 @@ def embedding(weight: OpenCLArray, indices: OpenCLArray, *options: Any) -> Any:
     made = made_like(weight, (*indices.shape, width))
     if not indices.size:
         return made
-    kernel = _built(
+    kernel = built(
         runtime, ("rows", kind, indices.dtype), "rows",
         lambda: _rows_source(kind, indices.dtype),
     )  # fmt: skip
@@ -272,7 +260,7 @@ def embedding_backward(
     if not table.size:
         return made_like(grad, (count, width))
     often = made_like(grad, (count if scaled else 1,), dtypes.int64)
-    kernel = _built(
+    kernel = built(
         runtime, ("table", dtype, indices.dtype), "table",
         lambda: _table_source(dtype, indices.dtype),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from dispatchtorch_opencl.array import (
     size_of,
 )
 
-__all__ = ["as_strided", "contiguous", "converted", "copy_", "kernels_for"]
+__all__ = ["as_strided", "built", "contiguous", "converted", "copy_", "kernels_for"]
 
 
 def as_strided(
@@ -226,9 +226,10 @@ __kernel void places(__global long* o, __global const long* rank, long n, long f
 }"""
 
 
-def _built(
+def built(
     runtime: Any, key: tuple[Any, ...], name: str, source: Callable[[], str]
 ) -> Any:
+    """The kernel ``name`` of a program, made once for a key that names its dtypes."""
     kernel = runtime.cache.get(key)
     if kernel is None:
         kernel = runtime.cache[key] = runtime.build(
@@ -252,7 +253,7 @@ def _linear(
     made = made_like(x, shape, dtypes.int64)
     if not made.size:
         return made, shape
-    kernel = _built(runtime, ("linear",), "linear", lambda: _LINEAR)
+    kernel = built(runtime, ("linear",), "linear", lambda: _LINEAR)
     for place, (d, k) in enumerate(given):
         size = x.shape[d]
         if not size:
@@ -300,7 +301,7 @@ def index(x: OpenCLArray, indices: Sequence[OpenCLArray | None]) -> Any:
     merged = collapse(shape, [xs, ls], True)
     runtime = x.memory.runtime
     kind = types.STORAGE[x.dtype]
-    kernel = _built(runtime, ("pick", kind), "pick", lambda: _index_source(kind))
+    kernel = built(runtime, ("pick", kind), "pick", lambda: _index_source(kind))
     args = [made.memory.buffer, x.memory.buffer, np.int64(x.offset)]
     args += [lin.memory.buffer, np.int64(made.size), geometry(*merged)]
     runtime.launch(kernel, runtime.items(made.size), args)
@@ -333,7 +334,7 @@ def index_put_(
     merged = collapse(sizes, [own, [*wide[:lead], *wide[after:]]])
     positions = collapse(common, [wide[lead:after]], True)
     runtime = x.memory.runtime
-    kernel = _built(
+    kernel = built(
         runtime,
         ("put", x.dtype, accumulate),
         "put",
@@ -366,7 +367,7 @@ def gather(x: OpenCLArray, dim: int, index: OpenCLArray) -> Any:
     x, k = _as_line(x), _as_line(index)
     runtime = x.memory.runtime
     kind = types.STORAGE[x.dtype]
-    kernel = _built(runtime, ("gather", kind), "gathered", lambda: _gather_source(kind))
+    kernel = built(runtime, ("gather", kind), "gathered", lambda: _gather_source(kind))
     steps = [0 if d == dim else s for d, s in enumerate(x.strides)]
     size = x.shape[dim]
     args = [made.memory.buffer, x.memory.buffer, np.int64(x.offset), k.memory.buffer]
@@ -384,7 +385,7 @@ def _scatter_(
         return
     x, k, src = _as_line(x), _as_line(index), _as_line(src)
     runtime = x.memory.runtime
-    kernel = _built(
+    kernel = built(
         runtime,
         ("scatter", x.dtype, accumulate),
         "scattered",
@@ -436,7 +437,7 @@ def nonzero(x: OpenCLArray) -> Any:
     found = int(total[0])
     made = made_like(x, (x.ndim, found), dtypes.int64)
     if found:
-        kernel = _built(runtime, ("nonzero",), "places", lambda: _NONZERO)
+        kernel = built(runtime, ("nonzero",), "places", lambda: _NONZERO)
         args = [
             made.memory.buffer,
             rank.memory.buffer,

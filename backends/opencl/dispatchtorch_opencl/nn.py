@@ -14,9 +14,9 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import OpenCLArray, made_like, size_of
-from dispatchtorch_opencl.indexing import contiguous, converted, copy_
+from dispatchtorch_opencl.indexing import built, contiguous, converted, copy_
 from dispatchtorch_opencl.linalg import product
-from dispatchtorch_opencl.pool import WINDOW, built, window, zeros
+from dispatchtorch_opencl.pool import WINDOW, window, zeros
 
 __all__ = ["kernels_for"]
 

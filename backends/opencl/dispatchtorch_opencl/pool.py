@@ -10,9 +10,9 @@ import numpy as np
 from dispatchtorch import dtypes
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import OpenCLArray, made_like, size_of
-from dispatchtorch_opencl.indexing import contiguous, converted
+from dispatchtorch_opencl.indexing import built, contiguous, converted
 
-__all__ = ["WINDOW", "built", "kernels_for", "window", "zeros"]
+__all__ = ["WINDOW", "kernels_for", "window", "zeros"]
 
 # The fields of a window: channels, samples, and five triples.
 WINDOW = """
@@ -37,17 +37,6 @@ def window(
     ):  # fmt: skip
         fields += [filling] * (3 - len(values)) + [int(v) for v in values]
     return np.array(fields, "int64").tobytes()
-
-
-def built(
-    runtime: Any, key: tuple[Any, ...], name: str, source: Callable[[], str]
-) -> Any:
-    kernel = runtime.cache.get(key)
-    if kernel is None:
-        kernel = runtime.cache[key] = runtime.build(
-            name, source(), types.options_for(*key)
-        )
-    return kernel
 
 
 def zeros(like: OpenCLArray, shape: tuple[int, ...]) -> OpenCLArray:

@@ -85,12 +85,13 @@ inline C log_ndtr_(C x) {
 _ZETA = """
 inline C zeta_(C s, C q) {
   if (s == 1) return INFINITY;
-  if (!(s > 1) || q != q) return NAN;
+  if (s < 1) return NAN;
   if (q <= 0 && q == floor(q)) return INFINITY;
   if (q <= 0 && s != floor(s)) return NAN;
   C sum = 0, a = q;
   for (int k = 0; k < 9 || a <= 9; k++, a += 1) sum += pow(a, -s);
-  if (isinf(a) || isinf(s)) return sum;
+  if (isinf(a)) return sum;
+  if (isinf(s)) return q > 1 ? NAN : sum;
   const C b = 1 / (a * a);
   sum += pow(a, 1 - s) / (s - 1) + pow(a, -s) / 2;
   C f = s * pow(a, -s - 1);
