@@ -149,7 +149,7 @@ class _Devices(_Named):
         return OutOfMemoryError
 
     def AcceleratorError(self) -> type:
-        from dispatchtorch._runtime import AcceleratorError
+        from dispatchtorch.errors import AcceleratorError
 
         return AcceleratorError
 

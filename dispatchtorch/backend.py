@@ -630,7 +630,7 @@ def check_index(backend: Backend, index: int) -> None:
     """AcceleratorError for an index that a backend with devices doesn't have."""
     count = backend.device_count()
     if index >= count > 0 or index < 0:
-        from dispatchtorch._runtime import AcceleratorError
+        from dispatchtorch.errors import AcceleratorError
 
         name = backend.device_type
         raise AcceleratorError(
