@@ -149,19 +149,9 @@ def adafactor(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adafactor`; moments that don't apply are None."""
-    options = {
-        "lr": lr,
-        "beta2_decay": beta2_decay,
-        "eps": (eps1, eps2),
-        "d": d,
-        "weight_decay": weight_decay,
-        "foreach": foreach,
-        "maximize": maximize,
-    }
-    columns = {
+    run_functional(Adafactor, locals(), {
         "step": state_steps,
         "row_var": row_vars,
         "col_var": col_vars,
         "variance": variances,
-    }
-    run_functional(Adafactor, params, grads, columns, options, grad_scale, found_inf)
+    }, eps=(eps1, eps2))

@@ -115,15 +115,4 @@ def adadelta(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adadelta`."""
-    options = {
-        "lr": lr,
-        "rho": rho,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "maximize": maximize,
-        "capturable": capturable,
-        "foreach": foreach,
-        "differentiable": differentiable,
-    }
-    columns = {"step": state_steps, "square_avg": square_avgs, "acc_delta": acc_deltas}
-    run_functional(Adadelta, params, grads, columns, options)
+    run_functional(Adadelta, locals(), {"step": state_steps, "square_avg": square_avgs, "acc_delta": acc_deltas})

@@ -150,15 +150,4 @@ def adagrad(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adagrad`."""
-    options = {
-        "lr": lr,
-        "lr_decay": lr_decay,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "maximize": maximize,
-        "foreach": foreach,
-        "differentiable": differentiable,
-        "fused": fused,
-    }
-    columns = {"step": state_steps, "sum": state_sums}
-    run_functional(Adagrad, params, grads, columns, options, grad_scale, found_inf)
+    run_functional(Adagrad, locals(), {"step": state_steps, "sum": state_sums})

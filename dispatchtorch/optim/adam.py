@@ -178,23 +178,9 @@ def adam(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adam`."""
-    options = {
-        "lr": lr,
-        "betas": (beta1, beta2),
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "amsgrad": amsgrad,
-        "maximize": maximize,
-        "foreach": foreach,
-        "capturable": capturable,
-        "differentiable": differentiable,
-        "fused": fused,
-        "decoupled_weight_decay": decoupled_weight_decay,
-    }
-    columns = {
+    run_functional(Adam, locals(), {
         "step": state_steps,
         "exp_avg": exp_avgs,
         "exp_avg_sq": exp_avg_sqs,
         "max_exp_avg_sq": max_exp_avg_sqs,
-    }
-    run_functional(Adam, params, grads, columns, options, grad_scale, found_inf)
+    })

@@ -115,15 +115,4 @@ def adamax(
     weight_decay: float,
 ) -> None:
     """The functional form of :class:`Adamax`."""
-    options = {
-        "lr": lr,
-        "betas": (beta1, beta2),
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "foreach": foreach,
-        "maximize": maximize,
-        "differentiable": differentiable,
-        "capturable": capturable,
-    }
-    columns = {"step": state_steps, "exp_avg": exp_avgs, "exp_inf": exp_infs}
-    run_functional(Adamax, params, grads, columns, options)
+    run_functional(Adamax, locals(), {"step": state_steps, "exp_avg": exp_avgs, "exp_inf": exp_infs})

@@ -138,16 +138,4 @@ def asgd(
     weight_decay: float,
 ) -> None:
     """The functional form of :class:`ASGD`."""
-    options = {
-        "lr": lr,
-        "lambd": lambd,
-        "alpha": alpha,
-        "t0": t0,
-        "weight_decay": weight_decay,
-        "foreach": foreach,
-        "maximize": maximize,
-        "differentiable": differentiable,
-        "capturable": capturable,
-    }
-    columns = {"step": state_steps, "eta": etas, "mu": mus, "ax": axs}
-    run_functional(ASGD, params, grads, columns, options)
+    run_functional(ASGD, locals(), {"step": state_steps, "eta": etas, "mu": mus, "ax": axs})

@@ -149,22 +149,9 @@ def nadam(
     eps: float,
 ) -> None:
     """The functional form of :class:`NAdam`."""
-    options = {
-        "lr": lr,
-        "betas": (beta1, beta2),
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "momentum_decay": momentum_decay,
-        "decoupled_weight_decay": decoupled_weight_decay,
-        "maximize": maximize,
-        "foreach": foreach,
-        "capturable": capturable,
-        "differentiable": differentiable,
-    }
-    columns = {
+    run_functional(NAdam, locals(), {
         "step": state_steps,
         "mu_product": mu_products,
         "exp_avg": exp_avgs,
         "exp_avg_sq": exp_avg_sqs,
-    }
-    run_functional(NAdam, params, grads, columns, options)
+    })

@@ -143,16 +143,4 @@ def radam(
     eps: float,
 ) -> None:
     """The functional form of :class:`RAdam`."""
-    options = {
-        "lr": lr,
-        "betas": (beta1, beta2),
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "decoupled_weight_decay": decoupled_weight_decay,
-        "maximize": maximize,
-        "foreach": foreach,
-        "capturable": capturable,
-        "differentiable": differentiable,
-    }
-    columns = {"step": state_steps, "exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs}
-    run_functional(RAdam, params, grads, columns, options)
+    run_functional(RAdam, locals(), {"step": state_steps, "exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs})

@@ -139,22 +139,9 @@ def rmsprop(
     centered: bool,
 ) -> None:
     """The functional form of :class:`RMSprop`."""
-    options = {
-        "lr": lr,
-        "momentum": momentum,
-        "alpha": alpha,
-        "eps": eps,
-        "centered": centered,
-        "weight_decay": weight_decay,
-        "capturable": capturable,
-        "foreach": foreach,
-        "maximize": maximize,
-        "differentiable": differentiable,
-    }
-    columns = {
+    run_functional(RMSprop, locals(), {
         "step": state_steps,
         "square_avg": square_avgs,
         "grad_avg": grad_avgs,
         "momentum_buffer": momentum_buffer_list,
-    }
-    run_functional(RMSprop, params, grads, columns, options)
+    })

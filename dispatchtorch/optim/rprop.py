@@ -116,14 +116,8 @@ def rprop(
     etaplus: float,
 ) -> None:
     """The functional form of :class:`Rprop`."""
-    options = {
-        "lr": 0.0,  # plays no part once there are step sizes
-        "etas": (etaminus, etaplus),
-        "step_sizes": (step_size_min, step_size_max),
-        "foreach": foreach,
-        "maximize": maximize,
-        "differentiable": differentiable,
-        "capturable": capturable,
-    }
-    columns = {"step": state_steps, "prev": prevs, "step_size": step_sizes}
-    run_functional(Rprop, params, grads, columns, options)
+    run_functional(Rprop, locals(), {"step": state_steps, "prev": prevs, "step_size": step_sizes},
+        # A learning rate plays no part once there are step sizes.
+        lr=0.0,
+        etas=(etaminus, etaplus),
+        step_sizes=(step_size_min, step_size_max),)

@@ -130,15 +130,4 @@ def sgd(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`SGD`; puts buffers that are None in the list."""
-    options = {
-        "lr": lr,
-        "momentum": momentum,
-        "dampening": dampening,
-        "weight_decay": weight_decay,
-        "nesterov": nesterov,
-        "maximize": maximize,
-        "foreach": foreach,
-        "fused": fused,
-    }
-    columns = {"momentum_buffer": momentum_buffer_list}
-    run_functional(SGD, params, d_p_list, columns, options, grad_scale, found_inf)
+    run_functional(SGD, locals(), {"momentum_buffer": momentum_buffer_list})
