@@ -14,6 +14,7 @@ from typing import Any
 from dispatchtorch import backend as _backend
 from dispatchtorch.autograd import anomaly as _anomaly
 from dispatchtorch.device import device as Device
+from dispatchtorch.errors import AcceleratorError
 from dispatchtorch.tensor import Tensor
 
 __all__ = [
@@ -75,10 +76,6 @@ from dispatchtorch.errors import OutOfMemoryError
 # What the build has: NumPy brings LAPACK and Fourier transforms.
 has_lapack = has_spectral = True
 has_mkl = has_openmp = False
-
-
-class AcceleratorError(RuntimeError):
-    """An error that a device reported after the call that caused it."""
 
 
 class FatalError(Exception):

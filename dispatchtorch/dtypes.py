@@ -20,6 +20,7 @@ __all__ = [
     "FIRST_FREE_BIT",
     "PYTHON_SCALARS",
     "SCALAR_MASK",
+    "c_type",
     "can_cast",
     "dtype",
     "dtypes_in",
@@ -243,6 +244,31 @@ _SCALAR_TYPE_NAMES = {
 def scalar_type_name(d: dtype) -> str:
     """The name that PyTorch's error messages give a dtype: ``Float``, ``Long``, …"""
     return _SCALAR_TYPE_NAMES.get(d.name, d.name.capitalize())
+
+
+# The C++ types of dtypes as PyTorch's messages show them.
+_C_TYPES = {
+    "float32": "float", "float64": "double", "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>", "complex32": "c10::complex<c10::Half>",
+    "int32": "int", "float8_e4m3fn": "c10::Float8_e4m3fn",
+    "float8_e5m2": "c10::Float8_e5m2", "float8_e4m3fnuz": "c10::Float8_e4m3fnuz",
+    "float8_e5m2fnuz": "c10::Float8_e5m2fnuz", "float8_e8m0fnu": "c10::Float8_e8m0fnu",
+}  # fmt: skip
+_C_INTS = {
+    "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
+    "int64": "long int", "uint16": "short unsigned int", "uint32": "unsigned int",
+    "uint64": "long unsigned int", "bool": "bool",
+}  # fmt: skip
+
+
+def c_type(d: dtype, ints: str = "") -> str:
+    """The name of a dtype's C++ type in messages; ``ints="t"``: ``int64_t`` and its kind,
+    as conversions of numbers call them."""
+    found = _C_TYPES.get(d.name)
+    if found is not None:
+        return found
+    return f"{d.name}_t" if ints == "t" else _C_INTS.get(d.name, d.name)
 
 
 _PROMOTED: dict[int, dtype] = {}

@@ -1,6 +1,7 @@
 """The exceptions that dispatchtorch raises beyond Python's own; where warnings point.
 
 RuntimeError
+├── AcceleratorError             what a device reported
 ├── OutOfMemoryError             no memory left on a device
 ├── LinAlgError                  a matrix is singular, not positive, …
 ├── FallbackError                the policy "error" forbade a crossing to the host
@@ -15,6 +16,7 @@ import sys
 from typing import Any
 
 __all__ = [
+    "AcceleratorError",
     "FallbackError",
     "LinAlgError",
     "OutOfMemoryError",
@@ -25,6 +27,10 @@ __all__ = [
 
 class OutOfMemoryError(RuntimeError):
     """A device couldn't give the memory asked for."""
+
+
+class AcceleratorError(RuntimeError):
+    """An error that a device reported, mostly after the call that caused it."""
 
 
 class LinAlgError(RuntimeError):

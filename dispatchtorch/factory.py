@@ -11,8 +11,8 @@ from dispatchtorch import dtypes
 from dispatchtorch.backend import get_backend, resolve_device
 from dispatchtorch.device import device as Device
 from dispatchtorch.dispatch import state
+from dispatchtorch.dtypes import c_type
 from dispatchtorch.interception import handled
-from dispatchtorch.ops._common import c_type
 from dispatchtorch.ops.creation import as_dtype, check_pinned, check_size, finish
 from dispatchtorch.tensor import Tensor, wrap
 

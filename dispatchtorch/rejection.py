@@ -158,7 +158,7 @@ def _complex_number(op: Operator, args: tuple[Any, ...]) -> Exception | None:
     if dtype.is_complex:
         return None
     if kind == "own":
-        from dispatchtorch.ops._common import c_type
+        from dispatchtorch.dtypes import c_type
 
         kind = c_type(dtype)
     return RuntimeError(f"value cannot be converted to type {kind} without overflow")

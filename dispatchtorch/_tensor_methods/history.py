@@ -17,8 +17,8 @@ from dispatchtorch.backend import backend_of
 from dispatchtorch.dispatch import keys as K
 from dispatchtorch.dispatch import state
 from dispatchtorch.dispatch.keys import AUTOGRAD
+from dispatchtorch.dtypes import c_type
 from dispatchtorch.ops import intercepted
-from dispatchtorch.ops._common import c_type
 from dispatchtorch.ops.intercepted import wanted
 from dispatchtorch.tensor import Tensor, new_tensor
 

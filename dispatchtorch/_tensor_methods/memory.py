@@ -10,8 +10,9 @@ import numpy as np
 
 from dispatchtorch._tensor_methods._install import method
 from dispatchtorch.dispatch import state
+from dispatchtorch.dtypes import c_type
 from dispatchtorch.memory_format import preserve_format
-from dispatchtorch.ops._common import c_type, contiguous_strides, torch
+from dispatchtorch.ops._common import contiguous_strides, torch
 from dispatchtorch.ops.creation import torch_memory_format_strides
 from dispatchtorch.signatures import type_name
 from dispatchtorch.tensor import Tensor, wrap

@@ -15,7 +15,6 @@ from dispatchtorch.tensor import Tensor
 
 __all__ = [
     "as_ints",
-    "c_type",
     "check_number",
     "conj",
     "contiguous_strides",
@@ -179,29 +178,6 @@ def conj(t: Any) -> Any:
     return torch._conj_physical(t)
 
 
-_C_TYPES = {
-    "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
-    "int64": "long int", "uint16": "short unsigned int", "uint32": "unsigned int",
-    "uint64": "long unsigned int",
-}  # fmt: skip
-
-
-def c_type(of: dtype) -> str:
-    """The name of a dtype's C++ type, as PyTorch's messages show it."""
-    return _C_TYPES.get(of.name) or _C_NAMES.get(of.name, of.name)
-
-
-# The names that PyTorch's conversions of numbers give to dtypes.
-_C_NAMES = {
-    "float32": "float", "float64": "double", "float16": "c10::Half",
-    "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>", "complex32": "c10::complex<c10::Half>",
-    "int32": "int", "float8_e4m3fn": "c10::Float8_e4m3fn",
-    "float8_e5m2": "c10::Float8_e5m2", "float8_e4m3fnuz": "c10::Float8_e4m3fnuz",
-    "float8_e5m2fnuz": "c10::Float8_e5m2fnuz", "float8_e8m0fnu": "c10::Float8_e8m0fnu",
-}  # fmt: skip
-
-
 def check_number(value: Any, target: dtype) -> None:
     """RuntimeError where a dtype can't hold a Python number, in PyTorch's words."""
     category = target.category
@@ -214,8 +190,9 @@ def check_number(value: Any, target: dtype) -> None:
         return  # hot: the numbers that most fills use
     if fits and _holds(value, target):
         return
-    name = _C_NAMES.get(target.name, f"{target.name}_t")
-    raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+    raise RuntimeError(
+        f"value cannot be converted to type {dtypes.c_type(target, 't')} without overflow"
+    )
 
 
 def _holds(value: Any, target: dtype) -> bool:

@@ -87,11 +87,6 @@ def histc(self, bins=100, min=0, max=0):
 
 _RESULTS = "(Tensor hist, Tensor bin_edges)"
 _OPTIONS = "Tensor? weight=None, bool density=False"
-_C_NAMES = {"float32": "float", "float64": "double", "int64": "long int"}
-
-
-def _c_name(t: Any) -> str:
-    return _C_NAMES.get(t.dtype.name, t.dtype.name)
 
 
 def _check_points(x: Any, weight: Any, name: str) -> None:
@@ -102,8 +97,8 @@ def _check_points(x: Any, weight: Any, name: str) -> None:
     if weight.dtype is not x.dtype:
         raise RuntimeError(
             f"{name}: if weight tensor is provided, input tensor and weight tensor should "
-            f"have the same dtype, but got input({_c_name(x)}), and "
-            f"weight({_c_name(weight)})"
+            f"have the same dtype, but got input({dtypes.c_type(x.dtype)}), and "
+            f"weight({dtypes.c_type(weight.dtype)})"
         )
     if weight._shape != x._shape[:-1]:
         raise RuntimeError(
@@ -118,8 +113,8 @@ def _check_edges(x: Any, edges: Any) -> None:
         if each.dtype is not x.dtype:
             raise RuntimeError(
                 "torch.histogramdd: input tensor and bins tensors should have the same "
-                f"dtype, but got input with dtype {_c_name(x)} and bins for dimension "
-                f"{dim} with dtype {_c_name(each)}"
+                f"dtype, but got input with dtype {dtypes.c_type(x.dtype)} and bins for dimension "
+                f"{dim} with dtype {dtypes.c_type(each.dtype)}"
             )
         if each.ndim != 1:
             raise RuntimeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispatchtorch import dtypes
-from dispatchtorch.backend import resolve_device
+from dispatchtorch.backend import current_accelerator, resolve_device
 from dispatchtorch.dispatch.codegen import fits_scalar
 from dispatchtorch.dispatch.derivative import nondifferentiable
 from dispatchtorch.dispatch.operator import operator
@@ -100,13 +100,13 @@ def finish(t: Tensor, requires_grad: bool) -> Tensor:
 def check_pinned(pin_memory: Any) -> None:
     """RuntimeError where pinned memory is asked for and no accelerator is there."""
     if pin_memory:
-        from dispatchtorch import accelerator
-
-        if not accelerator.is_available():
+        try:
+            current_accelerator()
+        except RuntimeError:
             raise RuntimeError(
                 "pin_memory=True requires a CUDA or other accelerator backend; no pinned "
                 "memory allocator is available on this system."
-            )
+            ) from None
 
 
 @operator(

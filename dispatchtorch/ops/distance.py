@@ -7,9 +7,9 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator
+from dispatchtorch.dtypes import c_type
 from dispatchtorch.lift import broadcast_shapes, result_type
 from dispatchtorch.ops._common import (
-    c_type,
     numel_of,
     scalar_type_name,
     torch,

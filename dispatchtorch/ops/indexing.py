@@ -7,10 +7,10 @@ from typing import Any
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.derivative import derive
 from dispatchtorch.dispatch.operator import operator, primitive
+from dispatchtorch.dtypes import c_type
 from dispatchtorch.lift import Plain, broadcast_shapes
 from dispatchtorch.lift.base import plain_number
 from dispatchtorch.ops._common import (
-    c_type,
     check_number,
     scalar_type_name,
     torch,

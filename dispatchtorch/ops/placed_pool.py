@@ -17,7 +17,7 @@ from dispatchtorch.ops._common import (
 from dispatchtorch.ops._formats import in_format_of, own
 from dispatchtorch.ops._history import linked
 from dispatchtorch.ops._precision import half
-from dispatchtorch.ops.pool import scattered, spread
+from dispatchtorch.ops.pool import scattered
 
 # Undoing maxima: values put back where they were found.
 

@@ -162,21 +162,9 @@ def _same_dtype_as(self: Any, **others: Any) -> None:
     for name, other in others.items():
         if hasattr(other, "_keys") and other.dtype is not self.dtype:
             raise RuntimeError(
-                f"expected dtype {_c_name(self.dtype)} for `{name}` but got dtype "
-                f"{_c_name(other.dtype)}"
+                f"expected dtype {dtypes.c_type(self.dtype)} for `{name}` but got dtype "
+                f"{dtypes.c_type(other.dtype)}"
             )
-
-
-_C_NAMES = {
-    "float32": "float", "float64": "double", "float16": "c10::Half",
-    "bfloat16": "c10::BFloat16", "int64": "long int", "int32": "int", "int16": "short int",
-    "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
-    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
-}  # fmt: skip
-
-
-def _c_name(dtype: dtypes.dtype) -> str:
-    return _C_NAMES.get(dtype.name, dtype.name)
 
 
 def _lerp(self: Any, end: Any, weight: Any) -> Any:
@@ -246,7 +234,7 @@ def _check_value(self: Any, tensor1: Any, tensor2: Any, value: Any) -> None:
     if isinstance(value, complex) and kinds < COMPLEX:
         raise RuntimeError(
             "value cannot be converted to type "
-            f"{_c_name(result_type([self, tensor1, tensor2]))} without overflow"
+            f"{dtypes.c_type(result_type([self, tensor1, tensor2]))} without overflow"
         )
     if isinstance(value, float) and kinds < FLOAT and not value.is_integer():
         raise RuntimeError(

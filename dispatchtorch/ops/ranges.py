@@ -7,7 +7,8 @@ from typing import Any
 
 from dispatchtorch import dtypes
 from dispatchtorch.dispatch.operator import operator
-from dispatchtorch.ops._common import c_type, check_number, scalar_type_name, torch
+from dispatchtorch.dtypes import c_type
+from dispatchtorch.ops._common import check_number, scalar_type_name, torch
 from dispatchtorch.ops.creation import (
     _OPTIONS,
     as_dtype,

@@ -392,8 +392,6 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
         logs = grad.conj().log() - result
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp().conj()
 
-    kind = self.dtype
-    grad, self, result = single(grad), single(self), single(result)
     # A finite stand-in for log(0), which keeps second derivatives free of NaN.
     none = dtypes.finfo(self.dtype).min / 8
 
@@ -402,7 +400,7 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
         logs = torch.where(part > 0, safe - result, none)
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp()
 
-    return (of(grad) - of(-grad)).to(kind)
+    return of(grad) - of(-grad)
 
 
 derive(logcumsumexp, self=_logcumsumexp_backward)
