@@ -51,6 +51,10 @@ class CudaBackend(Backend):
         if int(cupy.__version__.partition(".")[0]) < 14:
             self.dtypes = _SUPPORTED  # CuPy has no bfloat16 before
         self.runtime = Runtime(self._count)
+        # On the path of each view: without a call between.
+        self.strides = self.runtime.strides_of
+        self.offset = self.runtime.offset_of
+        self.root = self.runtime.whole
         for name, (function, out) in self.runtime.kernels(self).items():
             self.add_kernel(name, function, out=out)
 

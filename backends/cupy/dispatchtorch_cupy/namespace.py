@@ -28,6 +28,11 @@ def names(backend: Any) -> dict[str, Any]:
             cuda.runtime.deviceCanAccessPeer(index_of(device), index_of(peer_device))
         )
 
+    def device_memory_used(device: Any = None) -> int:
+        """Bytes of a device's memory that are in use, by any program."""
+        free, total = backend.mem_get_info(index_of(device))
+        return int(total - free)
+
     def is_tf32_supported() -> bool:
         """Whether the tensor cores multiply in TF32."""
         return backend.capability(backend.current_device())[0] >= 8  # type: ignore[no-any-return]

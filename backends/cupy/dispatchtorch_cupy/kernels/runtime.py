@@ -8,6 +8,7 @@ converts nothing but the arrays.
 from __future__ import annotations
 
 import operator
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -18,7 +19,15 @@ import numpy as np
 
 from dispatchtorch.kernelgen.geometry import magic
 
-__all__ = ["CupyRuntime", "Runtime", "Steps", "arguments", "packed", "source_of"]
+__all__ = [
+    "CupyRuntime",
+    "Runtime",
+    "Steps",
+    "arguments",
+    "kernel_alone",
+    "packed",
+    "source_of",
+]
 
 Launch = Callable[..., None]
 Failure = Callable[[int], Exception]
@@ -28,6 +37,14 @@ Failure = Callable[[int], Exception]
 def source_of(name: str) -> str:
     """The text of a CUDA source of this package."""
     return (Path(__file__).parent / "cuda" / name).read_text(encoding="utf-8")
+
+
+_KERNEL = re.compile(r"^KERNEL (\w+)\(.*?^\}\n", re.MULTILINE | re.DOTALL)
+
+
+def kernel_alone(source: str, name: str) -> str:
+    """A source without its kernels but one, which is compiled in a part of the time."""
+    return _KERNEL.sub(lambda found: found[0] if found[1] == name else "", source)
 
 
 def packed(layout: str, *values: Any) -> bytes:
@@ -82,7 +99,7 @@ class Runtime:
         key = (source, name, *defined.items())
         found = self._functions.get(key)
         if found is None:
-            code = self.program(defined, source_of(source))
+            code = self.program(defined, kernel_alone(source_of(source), name))
             found = self._functions[key] = self.compile(code, name)
         return found
 
