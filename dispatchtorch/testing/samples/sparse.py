@@ -67,6 +67,18 @@ def _compressed(g: Draw) -> Any:
     return [S(ends, places, g(3), (2, 3))]
 
 
+def _coalesced(x: Any) -> Any:
+    return x.to_sparse().coalesce()
+
+
+def _csr(x: Any) -> Any:
+    return x.to_sparse_csr()
+
+
+def _csc(x: Any) -> Any:
+    return x.to_sparse_csc()
+
+
 def _row(name: str, generate: Any, around: Any, **options: Any) -> OperatorSamples:
     options.setdefault("grads", 0)
     return cases(f"Tensor.{name}", generate, "fc", around=around, **options)
@@ -84,14 +96,14 @@ ROWS: list[OperatorSamples] = [
     _row("to_sparse_bsc", lambda g: [S(_some_zeros(g, 4, 6), (2, 3))], _dense_result),
     _row("to_dense", _matrix, _of(lambda x: x.to_sparse())),
     _row("coalesce", _matrix, lambda f: lambda x: f(x.to_sparse()).to_dense()),
-    _row("indices", _matrix, _of(lambda x: x.to_sparse().coalesce())),
-    _row("values", _matrix, _of(lambda x: x.to_sparse().coalesce())),
+    _row("indices", _matrix, _of(_coalesced)),
+    _row("values", _matrix, _of(_coalesced)),
     _row("_indices", _matrix, _of(lambda x: x.to_sparse())),
     _row("_values", _matrix, _of(lambda x: x.to_sparse())),
-    _row("crow_indices", _matrix, _of(lambda x: x.to_sparse_csr())),
-    _row("col_indices", _matrix, _of(lambda x: x.to_sparse_csr())),
-    _row("ccol_indices", _matrix, _of(lambda x: x.to_sparse_csc())),
-    _row("row_indices", _matrix, _of(lambda x: x.to_sparse_csc())),
+    _row("crow_indices", _matrix, _of(_csr)),
+    _row("col_indices", _matrix, _of(_csr)),
+    _row("ccol_indices", _matrix, _of(_csc)),
+    _row("row_indices", _matrix, _of(_csc)),
     cases(
         "sparse.softmax",
         lambda g: [S(_some_zeros(g, 3, 4), 1)],
