@@ -149,9 +149,14 @@ def adafactor(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adafactor`; moments that don't apply are None."""
-    run_functional(Adafactor, locals(), {
-        "step": state_steps,
-        "row_var": row_vars,
-        "col_var": col_vars,
-        "variance": variances,
-    }, eps=(eps1, eps2))
+    run_functional(
+        Adafactor,
+        locals(),
+        {
+            "step": state_steps,
+            "row_var": row_vars,
+            "col_var": col_vars,
+            "variance": variances,
+        },
+        eps=(eps1, eps2),
+    )

@@ -297,8 +297,13 @@ def run(
         and not on_device
         and not get("differentiable")
         and not tls.include  # modes and profilers watch operators of tensors
-        # Rules with little state have so few operators that small tensors gain nothing.
-        and (len(rows[0][2]) > 1 or any(row[0].numel() > _SMALL for row in rows))
+        # Rules with little state have so few operators that small tensors gain nothing,
+        # where calling one costs little.
+        and (
+            len(rows[0][2]) > 1
+            or not rows[0][0]._backend.is_host
+            or any(row[0].numel() > _SMALL for row in rows)
+        )
     ):
         rows = _run_formulas(cls, options, update, rows)
         if not rows:
@@ -498,17 +503,23 @@ def _run_lists(
 
 def run_functional(
     cls: type[RuleOptimizer],
-    params: Sequence[Any],
-    grads: Sequence[Any],
+    given: Mapping[str, Any],
     columns: Mapping[str, list[Any]],
-    options: Mapping[str, Any],
-    grad_scale: Any = None,
-    found_inf: Any = None,
+    **more: Any,
 ) -> None:
-    """Updates ``params`` whose state lies in lists, one list for each name.
+    """Updates parameters whose state lies in lists, one list for each name.
 
-    Empty lists belong to state that the options don't ask for.
+    Args:
+        cls: whose rule it is.
+        given: the arguments of a functional form: parameters, gradients and options.
+        columns: the lists; empty ones belong to state that the options don't ask for.
+        more: options that have other names as arguments.
     """
+    options = {**given, **more}
+    if "beta1" in given:
+        options["betas"] = (given["beta1"], given["beta2"])
+    params, grads = options["params"], options["grads"]
+    grad_scale, found_inf = given.get("grad_scale"), given.get("found_inf")
     steps = columns.get("step", ())
     if not all(isinstance(step, torch.Tensor) for step in steps):
         raise RuntimeError(

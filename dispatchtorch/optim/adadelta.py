@@ -115,4 +115,8 @@ def adadelta(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adadelta`."""
-    run_functional(Adadelta, locals(), {"step": state_steps, "square_avg": square_avgs, "acc_delta": acc_deltas})
+    run_functional(
+        Adadelta,
+        locals(),
+        {"step": state_steps, "square_avg": square_avgs, "acc_delta": acc_deltas},
+    )

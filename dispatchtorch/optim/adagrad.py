@@ -125,9 +125,11 @@ def _update_rows(param: Any, grad: Any, squares: Any, scale: Any, eps: float) ->
     """The update for a sparse gradient: of the rows that it has, and of no others."""
     grad = grad.coalesce()
     rows, values = tuple(grad.indices()), grad.values()
-    squares.index_put_(rows, values.square(), accumulate=True)
-    root = squares[rows].sqrt_().add_(eps)
-    param.index_put_(rows, values / root * scale, accumulate=True)
+    # Coalesced rows appear once each, so that they can simply be written.
+    total = squares[rows].add_(values.square())
+    squares.index_put_(rows, total)
+    root = total.sqrt().add_(eps)
+    param.index_put_(rows, param[rows].add_(values / root * scale))
 
 
 def adagrad(

@@ -178,9 +178,13 @@ def adam(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`Adam`."""
-    run_functional(Adam, locals(), {
-        "step": state_steps,
-        "exp_avg": exp_avgs,
-        "exp_avg_sq": exp_avg_sqs,
-        "max_exp_avg_sq": max_exp_avg_sqs,
-    })
+    run_functional(
+        Adam,
+        locals(),
+        {
+            "step": state_steps,
+            "exp_avg": exp_avgs,
+            "exp_avg_sq": exp_avg_sqs,
+            "max_exp_avg_sq": max_exp_avg_sqs,
+        },
+    )

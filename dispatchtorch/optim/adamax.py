@@ -115,4 +115,8 @@ def adamax(
     weight_decay: float,
 ) -> None:
     """The functional form of :class:`Adamax`."""
-    run_functional(Adamax, locals(), {"step": state_steps, "exp_avg": exp_avgs, "exp_inf": exp_infs})
+    run_functional(
+        Adamax,
+        locals(),
+        {"step": state_steps, "exp_avg": exp_avgs, "exp_inf": exp_infs},
+    )

@@ -138,4 +138,6 @@ def asgd(
     weight_decay: float,
 ) -> None:
     """The functional form of :class:`ASGD`."""
-    run_functional(ASGD, locals(), {"step": state_steps, "eta": etas, "mu": mus, "ax": axs})
+    run_functional(
+        ASGD, locals(), {"step": state_steps, "eta": etas, "mu": mus, "ax": axs}
+    )

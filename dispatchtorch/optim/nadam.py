@@ -149,9 +149,13 @@ def nadam(
     eps: float,
 ) -> None:
     """The functional form of :class:`NAdam`."""
-    run_functional(NAdam, locals(), {
-        "step": state_steps,
-        "mu_product": mu_products,
-        "exp_avg": exp_avgs,
-        "exp_avg_sq": exp_avg_sqs,
-    })
+    run_functional(
+        NAdam,
+        locals(),
+        {
+            "step": state_steps,
+            "mu_product": mu_products,
+            "exp_avg": exp_avgs,
+            "exp_avg_sq": exp_avg_sqs,
+        },
+    )

@@ -143,4 +143,8 @@ def radam(
     eps: float,
 ) -> None:
     """The functional form of :class:`RAdam`."""
-    run_functional(RAdam, locals(), {"step": state_steps, "exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs})
+    run_functional(
+        RAdam,
+        locals(),
+        {"step": state_steps, "exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs},
+    )

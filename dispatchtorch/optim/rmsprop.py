@@ -139,9 +139,13 @@ def rmsprop(
     centered: bool,
 ) -> None:
     """The functional form of :class:`RMSprop`."""
-    run_functional(RMSprop, locals(), {
-        "step": state_steps,
-        "square_avg": square_avgs,
-        "grad_avg": grad_avgs,
-        "momentum_buffer": momentum_buffer_list,
-    })
+    run_functional(
+        RMSprop,
+        locals(),
+        {
+            "step": state_steps,
+            "square_avg": square_avgs,
+            "grad_avg": grad_avgs,
+            "momentum_buffer": momentum_buffer_list,
+        },
+    )

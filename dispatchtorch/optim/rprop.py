@@ -116,8 +116,12 @@ def rprop(
     etaplus: float,
 ) -> None:
     """The functional form of :class:`Rprop`."""
-    run_functional(Rprop, locals(), {"step": state_steps, "prev": prevs, "step_size": step_sizes},
+    run_functional(
+        Rprop,
+        locals(),
+        {"step": state_steps, "prev": prevs, "step_size": step_sizes},
         # A learning rate plays no part once there are step sizes.
         lr=0.0,
         etas=(etaminus, etaplus),
-        step_sizes=(step_size_min, step_size_max),)
+        step_sizes=(step_size_min, step_size_max),
+    )

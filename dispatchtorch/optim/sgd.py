@@ -130,4 +130,6 @@ def sgd(
     maximize: bool,
 ) -> None:
     """The functional form of :class:`SGD`; puts buffers that are None in the list."""
-    run_functional(SGD, locals(), {"momentum_buffer": momentum_buffer_list})
+    run_functional(
+        SGD, locals(), {"momentum_buffer": momentum_buffer_list}, grads=d_p_list
+    )

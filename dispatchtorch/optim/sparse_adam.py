@@ -97,13 +97,14 @@ class SparseAdam(RuleOptimizer):
                 ("exp_avg", values, beta1),
                 ("exp_avg_sq", values.pow(2), beta2),
             ):
+                # Coalesced rows appear once each, so that they can simply be written.
                 old = state[name][rows]
-                change = (new - old).mul_(1 - kept)
-                state[name].index_put_(rows, change, accumulate=True)
-                averages.append(change.add_(old))
+                average = (new - old).mul_(1 - kept).add_(old)
+                state[name].index_put_(rows, average)
+                averages.append(average)
             mean, square = averages
             scale = lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
             change = mean.div_(square.sqrt_().add_(eps)).mul_(-scale)
-            param.index_put_(rows, change, accumulate=True)
+            param.index_put_(rows, change.add_(param[rows]))
 
         return update
