@@ -168,24 +168,6 @@ _COMPUTES_IN_OUT = frozenset("cumsum cumprod sum prod nansum".split())
 _CHECKED = frozenset("kthvalue ldexp max min nan_to_num sort".split())
 _ONLY_BOOL = frozenset({"all", "any"})
 
-_CPP = {
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "float16": "c10::Half",
-    "bfloat16": "c10::BFloat16",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-    "uint16": "short unsigned int",
-    "uint32": "unsigned int",
-    "uint64": "long unsigned int",
-}
-
 
 def write_out(op: Operator, out: Any, args: tuple[Any, ...]) -> Any:
     """Runs an operator and writes its result to ``out`` (a tensor, or several)."""
@@ -276,8 +258,8 @@ def _compute_in_out(name: str, given: dict[str, Any], out: Tensor) -> None:
 def _filled(text: str, name: str, wanted: dtypes.dtype, own: dtypes.dtype) -> str:
     return text.format(
         name=name,
-        wanted=_CPP.get(wanted.name, wanted.name),
-        own=_CPP.get(own.name, own.name),
+        wanted=dtypes.c_type(wanted),
+        own=dtypes.c_type(own),
         Wanted=scalar_type_name(wanted),
         Own=scalar_type_name(own),
     )

@@ -344,13 +344,14 @@ def _doubts(
         elif base in ("int", "str") and not view:
             found.append(f"type({name}) is not {base}" + _unless_none(argument, name))
         elif base in ("float", "Scalar"):
-            constants["NUMBERS"] = _NUMBERS
+            kinds = f"{base}Types"
+            constants[kinds] = _NUMBERS[base]
             if default is REQUIRED or default is None:
-                asked = f"type({name}) not in NUMBERS"
+                asked = f"type({name}) not in {kinds}"
                 found.append(asked + _unless_none(argument, name))
             else:
                 constants[f"preset_{name}"] = default
-                asked = f"{name} is not preset_{name} and type({name}) not in NUMBERS"
+                asked = f"{name} is not preset_{name} and type({name}) not in {kinds}"
                 found.append(asked)
         elif base in _NAMED:
             asked = f"type({name}).__name__ != {_NAMED[base]!r}"

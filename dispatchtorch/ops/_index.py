@@ -29,6 +29,9 @@ FAMILIES: dict[str, str] = {
         _fused_attention _fused_attention_backward _scaled_dot_product_attention_math
         scaled_dot_product_attention
     """,
+    "batch_norm_forms": """
+        _batch_norm_with_update _native_batch_norm_legit
+    """,
     "binning": """
         bincount hash_tensor histc histogram histogramdd
     """,
@@ -167,10 +170,9 @@ FAMILIES: dict[str, str] = {
         soft_margin_loss soft_margin_loss_backward triplet_margin_loss
     """,
     "normalization": """
-        _batch_norm_with_update _native_batch_norm_legit batch_norm group_norm
-        instance_norm layer_norm native_batch_norm native_batch_norm_backward
-        native_group_norm native_group_norm_backward native_layer_norm
-        native_layer_norm_backward rms_norm
+        batch_norm group_norm instance_norm layer_norm native_batch_norm
+        native_batch_norm_backward native_group_norm native_group_norm_backward
+        native_layer_norm native_layer_norm_backward rms_norm
     """,
     "padding": """
         _pad_circular constant_pad_nd pad reflection_pad1d reflection_pad2d

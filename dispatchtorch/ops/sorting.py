@@ -376,11 +376,7 @@ def logcumsumexp(self, dim):
 @logcumsumexp.preparation
 def _check_logcumsumexp(self, dim):
     dim = wrap_dim(dim, self.ndim)
-    if self.dtype.category <= dtypes.INT:
-        raise NotImplementedError(
-            f'"logcumsumexp_out_cpu" not implemented for '
-            f"'{scalar_type_name(self.dtype)}'"
-        )
+    refuse(self, _NO_KIND.format("logcumsumexp_out_cpu"), dtypes.BOOL, dtypes.INT)
     return self, dim
 
 
@@ -393,7 +389,8 @@ def _logcumsumexp_backward(grad: Any, self: Any, result: Any, dim: int) -> Any:
         return (logs.flip(dim).logcumsumexp(dim).flip(dim) + self).exp().conj()
 
     # A finite stand-in for log(0), which keeps second derivatives free of NaN.
-    none = dtypes.finfo(self.dtype).min / 8
+    least = dtypes.finfo(self.dtype).min
+    none = least if self.dtype is dtypes.float16 else least / 8
 
     def of(part: Any) -> Any:
         safe = torch.where(part > 0, part, 1).log()
@@ -436,7 +433,12 @@ def _results(values: Any, inverse: Any, counts: Any) -> Any:
 
 def _rows_of(self: Any, dim: int) -> tuple[Any, int]:
     dim = wrap_dim(dim, self.ndim)
-    if 0 in self._shape and self._shape[dim] == 0 and self._shape.count(0) != 1:
+    if self._shape.count(0) > 1:
+        raise RuntimeError(
+            "Number of zero sized dimensions is more than one, so unique cannot be "
+            "applied "
+        )
+    if 0 in self._shape and self._shape[dim]:
         raise RuntimeError(
             "There are 0 sized dimensions, and they aren't selected, so unique cannot be "
             "applied"

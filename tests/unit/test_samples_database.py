@@ -20,10 +20,15 @@ from dispatchtorch.testing.samples import Draw, OperatorSamples, Sample
 
 ROWS = db.database()
 
+#: PyTorch declares these and has no kernel of them.
+COPIES = """indices_copy values_copy crow_indices_copy col_indices_copy ccol_indices_copy
+row_indices_copy""".split()
+
 # Public operators without a row: what tests them instead.
 WITHOUT_ROW: dict[str, str] = {
     "selu_": "the form in place of selu, tested with it",
     "rrelu_": "the form in place of rrelu, tested with it",
+    **dict.fromkeys(COPIES, "PyTorch has no kernel to compare with"),
 }
 
 # Operators that no sample calls, and why.
@@ -34,6 +39,12 @@ NOT_REACHED: dict[str, str] = {
     "split.sizes": "Tensor.split calls split_with_sizes",
     "_local_scalar_dense": "Tensor.item is a method of its own",
     "_sparse_with_values": "a derivative that tests of sparse tensors take",
+    **dict.fromkeys(COPIES, "they have no row"),
+    "_foreach_formula_": "the steps of optimizers call it",
+    "_from_sparse": "conversions between sparse layouts call it",
+    "_batch_norm_with_update": "programs by way of torch.ops.aten call it",
+    "max_pool2d_with_indices_backward": "programs by way of torch.ops.aten call it",
+    "native_dropout_backward": "programs by way of torch.ops.aten call it",
     "detach": "Tensor.detach is a method of its own",
     "nll_loss": "nn.functional.nll_loss calls nll_loss_nd",
     "nll_loss2d": "nn.functional.nll_loss calls nll_loss_nd",
