@@ -64,7 +64,9 @@ def tensor(
         return finish(made, requires_grad)
     if device is None and hasattr(data, "__cuda_array_interface__"):
         made = _of_device_array(data).clone()
-        return finish(made if dtype is None else made.to(as_dtype(dtype)), requires_grad)
+        return finish(
+            made if dtype is None else made.to(as_dtype(dtype)), requires_grad
+        )
     array = host_array(data, None if dtype is None else as_dtype(dtype))
     return _on_device(array, device, requires_grad)
 
