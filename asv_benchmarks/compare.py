@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -73,19 +74,25 @@ def _time(module: Any, device: str, run: Callable[[], Any], count: int) -> float
 
 
 def import_times(rounds: int) -> dict[str, float]:
-    """Median seconds to import each package in a fresh interpreter, start-up deducted."""
+    """Median seconds to import each package in a fresh interpreter, start-up deducted.
+
+    A first round, which isn't counted, leaves their bytecode on disk.
+    """
+    environment = {**os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     times: dict[str, list[float]] = {
         "": [],
         "numpy": [],
         "dispatchtorch": [],
         "torch": [],
     }
-    for _ in range(rounds):
+    for i in range(rounds + 1):
         for name, found in times.items():
             code = f"import {name}" if name else "pass"
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            found.append(time.perf_counter() - start)
+            subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+            if i:
+                found.append(time.perf_counter() - start)
     bare = statistics.median(times.pop(""))
     return {name: statistics.median(found) - bare for name, found in times.items()}
 
