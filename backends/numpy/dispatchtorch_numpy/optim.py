@@ -23,6 +23,8 @@ _CACHE = 1 << 21
 #: Elements of arrays that are small enough to make their temporaries anew; blocks of
 #: large ones are a multiple.
 _SMALL = 1 << 10
+#: Elements of arrays that BLAS is given whole; SciPy is imported when one is met.
+_LONG = 1 << 16
 #: Blocks that are worth another thread.
 _SHARE = 4
 
@@ -84,6 +86,30 @@ class _Compiled:
         self.block: Callable[..., None] = made["block"]
         self.temporaries = temporaries
         self.of_complex = all(name in _OF_COMPLEX for _, name, _ in formula.lines)
+        self.axpy = _as_axpy(formula.lines)
+
+
+def _as_axpy(lines: Any) -> tuple[int, int, int] | None:
+    """(target, source, number) of a formula that is ``target += source * number``."""
+    if len(lines) != 2:
+        return None
+    (product, first, factors), (target, second, terms) = lines
+    if (first, second, *terms) != ("mul", "add", target, product):
+        return None
+    source, number = factors
+    if (source[0], number[0], target[0]) != ("x", "n", "x"):
+        return None
+    return int(target[1:]), int(source[1:]), int(number[1:])
+
+
+@functools.lru_cache
+def _axpy(dtype: Any) -> Callable[..., Any] | None:
+    """BLAS's ``y += a * x``, which reads memory once; None without SciPy."""
+    try:
+        from scipy.linalg import blas
+    except ImportError:
+        return None
+    return {"f": blas.saxpy, "d": blas.daxpy}.get(dtype.char)
 
 
 class _Scratch(threading.local):
@@ -136,6 +162,10 @@ def kernels_for(xp: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
                 shape = row[0].shape
                 block(*row, *values, *[xp.empty(shape, kind) for kind in kinds])
             return None
+        if made.axpy is not None:
+            rows = [row for row in rows if not _added(row, made.axpy, values)]
+            if not rows:
+                return None
         operands = columns + len(kinds)
         length = max(_CACHE // (operands * dtype.itemsize * _SMALL), 1) * _SMALL
         keys = [(name, dtype) for name in made.temporaries]
@@ -164,6 +194,20 @@ def kernels_for(xp: Any) -> dict[str, tuple[Callable[..., Any], bool]]:
         return None
 
     return {"_foreach_formula_": (formula, False)}
+
+
+def _added(row: list[Any], places: tuple[int, int, int], values: list[Any]) -> bool:
+    """Whether BLAS could add to the first of two long arrays."""
+    target, source = row[places[0]], row[places[1]]
+    if target.size < _LONG or target is source:
+        return False
+    if not (target.flags.c_contiguous and source.flags.c_contiguous):
+        return False
+    add = _axpy(target.dtype)
+    if add is None:
+        return False
+    add(source.reshape(-1), target.reshape(-1), a=values[places[2]].item())
+    return True
 
 
 def _pieces(row: list[Any], length: int) -> Iterator[list[Any]]:

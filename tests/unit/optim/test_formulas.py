@@ -238,3 +238,22 @@ def test_temporaries_are_used_again() -> None:
 def test_what_is_no_formula_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a line of a formula"):
         Formula(text)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", ["plain", "transposed", "one transposed"])
+def test_long_steps_of_plain_sgd_are_those_of_short_ones(dtype, layout):
+    kind = getattr(torch, dtype)
+    value = torch.randn(300, 500, dtype=kind)
+    slope = torch.randn(300, 500, dtype=kind)
+    if layout != "plain":
+        value = value.t().contiguous().t()
+    if layout == "transposed":
+        slope = slope.t().contiguous().t()
+    parameter = torch.nn.Parameter(value.clone())
+    parameter.grad = slope
+    version = parameter._version
+    torch.optim.SGD([parameter], lr=0.25).step()
+    assert torch.allclose(parameter, value - 0.25 * slope, rtol=1e-6)
+    assert parameter.stride() == value.stride()
+    assert parameter._version > version
