@@ -20,7 +20,7 @@ from dispatchtorch.lift import (
     result_type,
 )
 from dispatchtorch.lift.pointwise import Broadcast, Failed
-from dispatchtorch.ops._common import conj, torch
+from dispatchtorch.ops._common import conj, numel_of, strict, torch
 from dispatchtorch.ops._pointwise import (
     TO_BOOL,
     TO_FLOAT,
@@ -47,6 +47,7 @@ _NO_BOOL_OPERAND = (
     "to invert a mask, use the `~` or `logical_not()` operator instead."
 )
 
+_WIDE = dtypes.float32.bit | dtypes.float64.bit
 _ONE = 1  # the default of alpha, known by identity because that is cheapest
 
 _BOOLS = dtypes.bool.bit | dtypes.PYTHON_SCALARS[bool]
@@ -89,13 +90,33 @@ def _without_bool(op: Operator) -> Any:
 
 def _with_alpha(op: Operator) -> Any:
     name = op.name
+    sign = {"add_": 1, "sub_": -1}.get(name, 0)
 
     def scaled(self, other, alpha):  # type: ignore[no-untyped-def]
+        if sign and type(alpha) in (float, int) and _is_long(self, other):
+            pair = [bare(self), bare(other)]
+            strict._foreach_formula_(pair, _ADD_SCALED, 2, [sign * alpha])
+            return self
         other = scaled_operand(name, self, other, alpha)
         # Below autograd: whatever history the operands have is recorded above.
         return op(bare(self), bare(other) if hasattr(other, "_keys") else other)
 
     return scaled
+
+
+_ADD_SCALED = "t0 = mul(x1, n0)\nx0 = add(x0, t0)"
+
+
+def _is_long(self: Any, other: Any) -> bool:
+    """Whether two tensors are worth a pass over memory without a temporary."""
+    keys = getattr(other, "_keys", 0)
+    return (
+        keys & dtypes.DTYPE_MASK == self._keys & dtypes.DTYPE_MASK
+        and keys & _WIDE != 0
+        and self._data.shape == other._data.shape
+        and numel_of(self._data.shape) > 1 << 16
+        and "_foreach_formula_" in self._backend.kernels
+    )
 
 
 def scaled_operand(name: str, self: Any, other: Any, alpha: Any) -> Any:

@@ -237,9 +237,9 @@ def _newton_direction(state: dict[str, Any], grad: Any, size: int) -> Any:
     direction = grad.neg()
     for i in reversed(range(len(changes))):
         weights[i] = steps[i].dot(direction) * inverses[i]
-        direction.add_(changes[i] * -weights[i])
+        direction.add_(changes[i], alpha=-float(weights[i]))
     direction.mul_(state["H_diag"])
     for i in range(len(changes)):
         excess = changes[i].dot(direction) * inverses[i]
-        direction.add_(steps[i] * (weights[i] - excess))
+        direction.add_(steps[i], alpha=float(weights[i] - excess))
     return direction

@@ -176,3 +176,20 @@ def test_devices_of_primitives_alone(text: str, wanted: list[Any], device: str) 
     made = eval("torch." + text, {"torch": torch, "x": x, "y": y})
     assert made.device.type == device
     assert made.tolist() == wanted
+
+
+@pytest.mark.parametrize("name", ["add_", "sub_"])
+@pytest.mark.parametrize("alpha", [0.5, 3, float("inf")])
+def test_long_sums_in_place_take_alpha_as_short_ones(name, alpha, device):
+    start = torch.linspace(-1, 1, 70_000, device=device)
+    other = torch.linspace(5, 9, 70_000, device=device)
+    whole, parts = start.clone(), start.clone()
+    version = whole._version
+    assert getattr(whole, name)(other, alpha=alpha) is whole
+    for i in range(0, 70_000, 7_000):
+        getattr(parts[i : i + 7_000], name)(other[i : i + 7_000], alpha=alpha)
+    assert torch.allclose(whole, parts)
+    assert whole._version == version + 1
+    leaf = start.requires_grad_()
+    getattr(leaf * 1, name)(other, alpha=alpha).sum().backward()
+    assert torch.equal(leaf.grad, torch.ones_like(start))
