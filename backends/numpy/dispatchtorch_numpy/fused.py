@@ -34,8 +34,9 @@ def kernels_for(xp: Any) -> Kernels:
     return kernels
 
 
-#: Elements that a kernel of many passes works on at a time, so that they stay in cache.
-_CHUNK = 1 << 15
+#: Elements that a kernel of many passes works on at a time: few enough to stay in cache,
+#: enough that threads seldom wait for the interpreter's lock.
+_CHUNK = 1 << 17
 
 
 def _elementwise(xp: Any, function: Function) -> Function:
@@ -47,7 +48,7 @@ def _elementwise(xp: Any, function: Function) -> Function:
         if x.ndim and kind.itemsize > 2:
             if kind.kind == "c":
                 return NotImplemented
-            if chunked and x.size > 2 * _CHUNK:
+            if chunked and x.size > _CHUNK:
                 return _by_chunks(xp, function, x, rest)
             return function(x, *rest)
         if kind.kind not in "fV" or kind.itemsize == 1:
@@ -276,7 +277,7 @@ def _softmax(xp: Any) -> dict[str, Function]:
             kind = first.dtype
             if _is_half(first):
                 made = function(*map(_single, arrays), dim).astype(kind)
-            elif chunked and first.size > 2 * _CHUNK and dim == first.ndim - 1:
+            elif chunked and first.size > _CHUNK and dim == first.ndim - 1:
                 made = by_rows(function, arrays)
             else:
                 made = function(*arrays, dim)

@@ -18,8 +18,9 @@ from dispatchtorch._threads import in_shares
 
 __all__ = ["kernels_for"]
 
-#: Bytes of all operands of a block, which stay in a core's own cache.
-_CACHE = 1 << 21
+#: Bytes of all operands of a block: about what the caches beside a core hold. Smaller
+#: blocks cost more than they save, as threads hand the interpreter's lock over for each.
+_CACHE = 1 << 22
 #: Elements of arrays that are small enough to make their temporaries anew; blocks of
 #: large ones are a multiple.
 _SMALL = 1 << 10
