@@ -98,12 +98,15 @@ __kernel void pack(__global {c}* o, __global const {types.STORAGE[dtype]}* x, lo
 
 
 def _tile_source(dtype: Any, rows: int, width: int) -> str:
-    """A tile of rows × 2 vectors, each of ``width`` lanes, held in registers."""
+    """A tile of rows × 2 vectors, each of ``width`` lanes, held in registers.
+
+    Compilers make multiply-adds of ``+=``; ``fma`` is a function of some libraries.
+    """
     c = types.COMPUTE[dtype]
     v = f"{c}{width}"
     zero = " ".join(f"{v} c{i}a = 0, c{i}b = 0;" for i in range(rows))
     step = " ".join(
-        f"c{i}a = fma(({v})(pa[{i}]), u, c{i}a); c{i}b = fma(({v})(pa[{i}]), w, c{i}b);"
+        f"c{i}a += ({v})(pa[{i}]) * u; c{i}b += ({v})(pa[{i}]) * w;"
         for i in range(rows)
     )
     spill = " ".join(
