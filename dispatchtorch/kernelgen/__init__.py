@@ -1,8 +1,8 @@
 """What devices that generate kernels in a C-like language share.
 
 ``expressions`` has rows of pointwise operators and their C expressions, ``geometry`` the
-arithmetic of shapes and strides by which kernels find elements. Nothing here imports an
-array library or knows a device.
+arithmetic of shapes and strides by which kernels find elements, ``sampling`` what their
+generators of random numbers have in common. Nothing here knows a device.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dispatchtorch import dtypes
+from dispatchtorch.kernelgen.sampling import DeviceSampler
 from dispatchtorch_cupy.kernels.types import STORAGE
 
 __all__ = ["PhiloxEngine"]
@@ -143,7 +144,7 @@ def program(name: str, storage: str, each: int) -> str:
     return _INSIDE + _SOURCE % parts
 
 
-class PhiloxEngine:
+class PhiloxEngine(DeviceSampler):
     """A stream of a seed, and the offset of what comes next.
 
     Samplers take a shape and a NumPy dtype as those of the ``cpu`` engine do (which checks
@@ -283,73 +284,15 @@ class PhiloxEngine:
             found = self._kernels[key] = launcher.compile(code, "sample")
         return found
 
-    def _checked(self, method: str, host: Any, *args: Any) -> None:
-        """Parameters and dtypes are refused as on ``cpu``."""
-        if self._checks is None:
-            self._checks = self._host_engine(0)
-        getattr(self._checks, method)((0,), host, *args)
-
-    def _host_engine(self, salt: int) -> Any:
-        from dispatchtorch.backend import get_backend
-
-        kind = type(get_backend("cpu").generator(0))
-        return kind((self._seed ^ (salt * 0x9E3779B97F4A7C15)) % 2**64)
-
-    def uniform(
-        self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0
-    ) -> Any:
-        self._checked("uniform", dtype, low, high)
-        if np.dtype(dtype).kind == "c":
-            return self._complex("uniform", shape, dtype, low, high)
-        return self._draw("uniform", shape, dtype, low, high)
-
-    def normal(
-        self,
-        shape: Any,
-        dtype: Any,
-        mean: float = 0.0,
-        std: float = 1.0,
-        contiguous: bool = True,
-    ) -> Any:
-        self._checked("normal", dtype, mean, std)
-        if np.dtype(dtype).kind == "c":
-            # Each part has half of the variance.
-            return self._complex("normal", shape, dtype, mean, std * math.sqrt(0.5))
-        return self._draw("normal", shape, dtype, mean, std)
-
     def _complex(self, name: str, shape: Any, dtype: Any, a: Any, b: Any) -> Any:
+        if name == "normal":  # each part has half of the variance
+            b *= math.sqrt(0.5)
         host = np.dtype(dtype)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         real = np.dtype("f4" if host.itemsize == 8 else "f8")
         parts = self._draw(name, (*shape, 2), real, complex(a).real, b)
         made = parts.view(host) if parts.size else parts[..., :1].astype(host)
         return made.reshape(shape)
-
-    def log_normal(
-        self, shape: Any, dtype: Any, mean: float = 1.0, std: float = 2.0
-    ) -> Any:
-        self._checked("log_normal", dtype, mean, std)
-        return self._draw("log_normal", shape, dtype, mean, std)
-
-    def cauchy(
-        self, shape: Any, dtype: Any, median: float = 0.0, sigma: float = 1.0
-    ) -> Any:
-        self._checked("cauchy", dtype, median, sigma)
-        return self._draw("cauchy", shape, dtype, median, sigma)
-
-    def exponential(self, shape: Any, dtype: Any, lambd: float = 1.0) -> Any:
-        self._checked("exponential", dtype, lambd)
-        return self._draw("exponential", shape, dtype, lambd)
-
-    def geometric(self, shape: Any, dtype: Any, p: float) -> Any:
-        self._checked("geometric", dtype, p)
-        if not 0 < p < 1 or not math.isfinite(p):
-            return self._on_host("geometric", shape, dtype, p)
-        return self._draw("geometric", shape, dtype, p)
-
-    def bernoulli_scalar(self, shape: Any, dtype: Any, p: float) -> Any:
-        self._checked("bernoulli_scalar", dtype, p)
-        return self._draw("bernoulli", shape, dtype, p)
 
     def random_from_to(
         self, shape: Any, dtype: Any, low: int = 0, high: int | None = None
@@ -360,19 +303,10 @@ class PhiloxEngine:
         base, count = integer_range(np.dtype(dtype), low, high)
         return self._draw("integers", shape, dtype, count=count % 2**64, low=base)
 
-    def __getattr__(self, name: str) -> Any:
-        """The samplers that draw on the host."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if not hasattr(self._host_engine(0), name):
-            raise AttributeError(f"{type(self).__name__} has no sampler {name!r}")
-        return lambda *args, **options: self._on_host(name, *args, **options)
-
-    def _on_host(self, name: str, *args: Any, **options: Any) -> Any:
+    def _salt(self, name: str) -> int:
         _, offset, state = self.take(4)
         if state:
             raise RuntimeError(
                 f"{name} draws on the host, which a CUDA graph can't record"
             )
-        made = getattr(self._host_engine(1 + offset), name)(*args, **options)
-        return self._backend.from_host(np.asarray(made), self._index)
+        return int(offset)

@@ -7,7 +7,6 @@ that reject draw on the host, from a stream of the same seed and place.
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dispatchtorch import dtypes
+from dispatchtorch.kernelgen.sampling import DeviceSampler
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl.array import OpenCLArray, size_of
 
@@ -108,7 +108,7 @@ __kernel void sample(__global {types.STORAGE[dtype]}* o, long n, ulong start, ul
 }}"""
 
 
-class PhiloxEngine:
+class PhiloxEngine(DeviceSampler):
     """A stream of a seed, and the counter that comes next.
 
     Samplers take a shape and a NumPy dtype as those of the ``cpu`` engine do (whose
@@ -207,71 +207,5 @@ class PhiloxEngine:
         runtime.launch(kernel, runtime.items(n, 4), args)
         return made  # type: ignore[no-any-return]
 
-    def _checked(self, method: str, host: Any, *args: Any) -> None:
-        """Parameters and dtypes are refused as on ``cpu``."""
-        getattr(self._host_engine(0), method)((0,), host, *args)
-
-    def _host_engine(self, salt: int) -> Any:
-        from dispatchtorch.backend import get_backend
-
-        kind = type(get_backend("cpu").generator(0))
-        return kind((self._seed ^ (salt * 0x9E3779B97F4A7C15)) % 2**64)
-
-    def uniform(
-        self, shape: Any, dtype: Any, low: float = 0.0, high: float = 1.0
-    ) -> Any:
-        self._checked("uniform", dtype, low, high)
-        return self._draw("uniform", shape, dtype, low, high)
-
-    def normal(
-        self,
-        shape: Any,
-        dtype: Any,
-        mean: float = 0.0,
-        std: float = 1.0,
-        contiguous: bool = True,
-    ) -> Any:
-        self._checked("normal", dtype, mean, std)
-        if np.dtype(dtype).kind == "c":
-            return self._on_host("normal", shape, dtype, mean, std)
-        return self._draw("normal", shape, dtype, mean, std)
-
-    def log_normal(
-        self, shape: Any, dtype: Any, mean: float = 1.0, std: float = 2.0
-    ) -> Any:
-        self._checked("log_normal", dtype, mean, std)
-        return self._draw("log_normal", shape, dtype, mean, std)
-
-    def cauchy(
-        self, shape: Any, dtype: Any, median: float = 0.0, sigma: float = 1.0
-    ) -> Any:
-        self._checked("cauchy", dtype, median, sigma)
-        return self._draw("cauchy", shape, dtype, median, sigma)
-
-    def exponential(self, shape: Any, dtype: Any, lambd: float = 1.0) -> Any:
-        self._checked("exponential", dtype, lambd)
-        return self._draw("exponential", shape, dtype, lambd)
-
-    def geometric(self, shape: Any, dtype: Any, p: float) -> Any:
-        self._checked("geometric", dtype, p)
-        if not 0 < p < 1 or not math.isfinite(p):
-            return self._on_host("geometric", shape, dtype, p)
-        return self._draw("geometric", shape, dtype, p)
-
-    def bernoulli_scalar(self, shape: Any, dtype: Any, p: float) -> Any:
-        self._checked("bernoulli_scalar", dtype, p)
-        return self._draw("bernoulli", shape, dtype, p)
-
-    def __getattr__(self, name: str) -> Any:
-        """The samplers that draw on the host."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if not hasattr(self._host_engine(0), name):
-            raise AttributeError(f"{type(self).__name__} has no sampler {name!r}")
-        return lambda *args, **options: self._on_host(name, *args, **options)
-
-    def _on_host(self, name: str, *args: Any, **options: Any) -> Any:
-        engine = self._host_engine(1 + self._take(1 << 20))
-        return self._backend.from_host(
-            np.asarray(getattr(engine, name)(*args, **options)), self._index
-        )
+    def _salt(self, name: str) -> int:
+        return self._take(1 << 20)
