@@ -11,7 +11,7 @@ kernel for a class without a row.
 
 from __future__ import annotations
 
-__all__ = ["HELPERS", "ROWS", "rows"]
+__all__ = ["HELPERS", "INSTRUCTIONS", "ROWS", "rows"]
 
 # operator | result | classes : expression | …
 # Result: same, bool, real, or like the operand that has a name of its own.
@@ -230,3 +230,24 @@ def _cells(line: str) -> list[str]:
         else:
             cells.append(part.strip())
     return cells
+
+
+#: The lines of formulas over lists of tensors, of operands ``{0}``, ``{1}``, ….
+INSTRUCTIONS = {
+    "abs": "fabs({0})",
+    "add": "{0} + {1}",
+    "copy": "{0}",
+    "div": "{0} / {1}",
+    "fill": "{1}",
+    "gt": "{0} > {1}",
+    "lt": "{0} < {1}",
+    "masked_fill": "{1} ? {2} : {0}",
+    "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}",
+    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
+    "mul": "{0} * {1}",
+    "neg": "-{0}",
+    "reciprocal": "1 / {0}",
+    "sign": "({0} > 0) - ({0} < 0)",
+    "sqrt": "sqrt({0})",
+    "sub": "{0} - {1}",
+}

@@ -7,7 +7,9 @@ has no kernel is drawn, by the ``cpu`` device's generator.
 from __future__ import annotations
 
 import math
-from typing import Any
+import os
+import threading
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,8 +22,27 @@ class DeviceSampler:
 
     _backend: Any
     _index: int
+    _lock: threading.RLock
     _seed: int
+    _offset: int
     _checks: Any = None
+
+    def manual_seed(self, seed: int) -> Self:
+        with self._lock:
+            self._seed = seed % 2**64
+            self._offset = 0
+        return self
+
+    def seed(self) -> int:
+        value = int.from_bytes(os.urandom(8), "little") >> 1
+        self.manual_seed(value)
+        return value
+
+    def initial_seed(self) -> int:
+        return self._seed
+
+    def get_offset(self) -> int:
+        return self._offset
 
     def _draw(
         self,

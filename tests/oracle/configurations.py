@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dispatchtorch as dt
-from tests.oracle import layers, losses_and_sequences, samples
+from tests.oracle import layers, losses_and_sequences, modules, samples
 from tests.oracle.drawing import FAMILIES, Drawer, Packed
 from tests.oracle.samples import NotSame
 
@@ -189,19 +189,7 @@ def check(
         [*theirs.leaves, *(p for p in theirs.net.parameters() if p.requires_grad)],
         [*mine.leaves, *(p for p in mine.net.parameters() if p.requires_grad)],
     )
-    if not outputs[0] or not leaves[0]:
-        return
-    weights = samples._weights(outputs[0], 1)
-    g1, wrong = samples._grads(torch, outputs[0], leaves[0], weights, False)
-    g2, our_wrong = samples._grads(dt, outputs[1], leaves[1], weights, False)
-    if wrong is not None or our_wrong is not None:
-        samples._compare_errors(our_wrong, wrong, "backward: ")
-        return
-    for i, (x, y) in enumerate(zip(g2, g1, strict=True)):
-        if (x is None) != (y is None):
-            raise NotSame(f"gradient {i}: {x}, PyTorch gives {y}")
-        if y is not None:
-            samples._same(x, y, f"gradient {i}", False, 10.0)
+    modules.same_gradients(outputs, leaves)
 
 
 def _same_state(mine: _Run, theirs: _Run, what: str) -> None:

@@ -198,10 +198,14 @@ def _translate_inputs(value: Any, tensors: dict[int, Any]) -> Any:
 
 
 def _check_gradients(found: Any, wanted: Any, mine: Any, its: Any) -> None:
+    outputs = samples._leaves(wanted), samples._leaves(found)
+    same_gradients(outputs, (samples._leaves(its), samples._leaves(mine)))
+
+
+def same_gradients(outputs: tuple[Any, Any], leaves: tuple[Any, Any]) -> None:
+    """Compares the gradients of leaves; PyTorch's come first in both pairs."""
     import torch
 
-    outputs = samples._leaves(wanted), samples._leaves(found)
-    leaves = samples._leaves(its), samples._leaves(mine)
     if not outputs[0] or not leaves[0]:
         return
     weights = samples._weights(outputs[0], 1)

@@ -10,7 +10,6 @@ host, from a stream of the same seed and place.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from typing import Any
 
@@ -164,23 +163,6 @@ class PhiloxEngine(DeviceSampler):
         self._kernels: dict[Any, Any] = {}
 
     # Seeds and state.
-
-    def manual_seed(self, seed: int) -> PhiloxEngine:
-        with self._lock:
-            self._seed = seed % 2**64
-            self._offset = 0
-        return self
-
-    def seed(self) -> int:
-        value = int.from_bytes(os.urandom(8), "little") >> 1
-        self.manual_seed(value)
-        return value
-
-    def initial_seed(self) -> int:
-        return self._seed
-
-    def get_offset(self) -> int:
-        return self._offset
 
     def set_offset(self, offset: int) -> None:
         if offset % 4:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatchtorch.kernelgen.expressions import HELPERS
+from dispatchtorch.kernelgen.expressions import HELPERS, INSTRUCTIONS
 from dispatchtorch.ops.foreach_formula import parsed
 from dispatchtorch_opencl import types
 from dispatchtorch_opencl._elementwise import Expression, collapse
@@ -236,24 +236,7 @@ _COPIED = _Program("_foreach_copy", "x", "o", 0, ["o = x;"])
 _ZERO = _Program("_foreach_zero", "x", "o", 0, ["o = 0;"])
 
 # Formulas: what an instruction is in C. ``{0}`` … are its operands.
-_INSTRUCTIONS = {
-    "abs": "fabs({0})",
-    "add": "{0} + {1}",
-    "copy": "{0}",
-    "div": "{0} / {1}",
-    "fill": "{1}",
-    "gt": "{0} > {1}",
-    "lt": "{0} < {1}",
-    "masked_fill": "{1} ? {2} : {0}",
-    "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}",
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
-    "mul": "{0} * {1}",
-    "neg": "-{0}",
-    "reciprocal": "1 / {0}",
-    "sign": "(C)(({0} > 0) - ({0} < 0))",
-    "sqrt": "sqrt({0})",
-    "sub": "{0} - {1}",
-}
+_INSTRUCTIONS = INSTRUCTIONS | {"sign": "(C)(({0} > 0) - ({0} < 0))"}
 
 
 @functools.lru_cache(256)

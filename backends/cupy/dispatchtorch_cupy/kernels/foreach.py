@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dispatchtorch.kernelgen.expressions import INSTRUCTIONS
 from dispatchtorch_cupy.kernels.runtime import Runtime
 from dispatchtorch_cupy.kernels.types import CLASS, COMPUTE, STORAGE
 
@@ -45,24 +46,7 @@ _foreach_exp | | exp(x)
 _foreach_reciprocal | | K(1) / x
 """
 #: Lines of formulas, of operands {0}, {1}, ….
-_LINES = {
-    "abs": "fabs({0})",
-    "add": "{0} + {1}",
-    "copy": "{0}",
-    "div": "{0} / {1}",
-    "fill": "{1}",
-    "gt": "{0} > {1}",
-    "lt": "{0} < {1}",
-    "masked_fill": "{1} ? {2} : {0}",
-    "maximum": "{0} > {1} || {0} != {0} ? {0} : {1}",
-    "minimum": "{0} < {1} || {0} != {0} ? {0} : {1}",
-    "mul": "{0} * {1}",
-    "neg": "-{0}",
-    "reciprocal": "K(1) / {0}",
-    "sign": "({0} > 0) - ({0} < 0)",
-    "sqrt": "sqrt({0})",
-    "sub": "{0} - {1}",
-}
+_LINES = INSTRUCTIONS | {"reciprocal": "K(1) / {0}"}
 #: Arrays of a row, which a table for them may have.
 _MOST_COLUMNS = 16
 #: Tables that are kept.
