@@ -133,16 +133,19 @@ __kernel void pick(__global {kind}* o, __global const {kind}* x, long xo,
 }}"""
 
 
+def _write(dtype: Any, at: str, accumulate: bool) -> str:
+    """Sets ``x[at]`` to ``v[from]``, or adds to it."""
+    if not accumulate:
+        return f"x[{at}] = v[from];"
+    join = "a | b" if types.CLASS[dtype] == "b" else "a + b"
+    a, b = types.load(dtype, "x", at), types.load(dtype, "v", "from")
+    kept = types.store(dtype, "x", at, join)
+    return f"const {types.COMPUTE[dtype]} a = {a}, b = {b}; {kept}"
+
+
 def _put_source(dtype: Any, accumulate: bool) -> str:
     kind = types.STORAGE[dtype]
-    write = "x[at] = v[from];"
-    if accumulate:
-        join = "a | b" if types.CLASS[dtype] == "b" else "a + b"
-        write = (
-            f"const {types.COMPUTE[dtype]} a = {types.load(dtype, 'x', 'at')}, "
-            f"b = {types.load(dtype, 'v', 'from')}; "
-            + types.store(dtype, "x", "at", join)
-        )
+    write = _write(dtype, "at", accumulate)
     return f"""
 __kernel void put(__global {kind}* x, long xo, __global const {kind}* v, long vo,
     __global const long* lin, long positions, long n, const Geometry g,
@@ -187,14 +190,7 @@ __kernel void gathered(__global {kind}* o, __global const {kind}* x, long xo,
 
 def _scatter_source(dtype: Any, accumulate: bool) -> str:
     kind = types.STORAGE[dtype]
-    write = "x[to] = v[from];"
-    if accumulate:
-        join = "a | b" if types.CLASS[dtype] == "b" else "a + b"
-        write = (
-            f"const {types.COMPUTE[dtype]} a = {types.load(dtype, 'x', 'to')}, "
-            f"b = {types.load(dtype, 'v', 'from')}; "
-            + types.store(dtype, "x", "to", join)
-        )
+    write = _write(dtype, "to", accumulate)
     return f"""{_CHECK}
 // A work item takes all of a line, so that no two write to one place.
 __kernel void scattered(__global {kind}* x, long xo, __global const {kind}* v, long vo,
